@@ -1,0 +1,3 @@
+"""Tranche: the server."""
+
+from deploy_agent import __version__ as __version__
