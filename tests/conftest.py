@@ -1,0 +1,77 @@
+"""What every test may ask for: databases of both kinds, sessions, a clock; and .ci/run's demand."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.clock import FakeClock
+from tests.support.databases import PostgresDatabases, SqliteDatabases
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still until the test moves it."""
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
+    return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgres_databases() -> Iterator[PostgresDatabases]:
+    databases = PostgresDatabases()
+    yield databases
+    databases.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated, empty database of the test's own; the test runs once on each kind."""
+    kind = {"sqlite": "sqlite_databases", "postgresql": "postgres_databases"}[request.param]
+    databases: SqliteDatabases | PostgresDatabases = request.getfixturevalue(kind)
+    with databases.fresh(tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def engine(database_url: str) -> "Iterator[Engine]":
+    """An engine on a fresh database of each kind, made as the server makes its own."""
+    from deploy_server.storage.database import make_engine
+
+    engine = make_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: "Engine") -> "Iterator[Session]":
+    """A session on a fresh database of each kind."""
+    from deploy_server.storage.database import session_factory
+
+    with session_factory(engine)() as session:
+        yield session
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped and os.environ.get("TRANCHE_FAIL_ON_SKIP"):
+        terminalreporter.write_line(
+            f"{len(skipped)} skipped, and nothing may be skipped here", red=True
+        )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not os.environ.get("TRANCHE_FAIL_ON_SKIP"):
+        return
+    if reporter.stats.get("skipped") and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
