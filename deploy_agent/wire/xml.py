@@ -1,0 +1,123 @@
+"""The one XML parser and writer: no DTD, no entities, no network, bounded depth and size."""
+
+import re
+
+from lxml import etree
+
+from deploy_agent.wire import terms
+from deploy_agent.wire.errors import TooLargeError, XmlError
+
+Element = etree._Element
+
+# What XML 1.0 cannot carry at all, escaped or not; U+FFFD stands in for it.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def clean(text: str) -> str:
+    """Return `text` with every character that XML cannot carry replaced by U+FFFD."""
+    return _FORBIDDEN.sub("\ufffd", text)
+
+
+def parse_xml(data: bytes, *, limit: int = terms.MESSAGE_MAX) -> Element:
+    """Parse `data` and return its root element.
+
+    Any encoding that the parser knows is taken; bytes that do not fit the encoding they
+    declare (agents copy names from everywhere) are read again as Windows-1252 where UTF-8 was
+    meant, as OCS's server does with its own guess.
+
+    Args:
+        data: the document; at most `limit` bytes.
+        limit: bytes.
+
+    Raises:
+        TooLargeError: `data` is longer than `limit`.
+        XmlError: not well-formed, a DOCTYPE, deeper than `terms.XML_DEPTH_MAX`, unknown encoding.
+    """
+    if len(data) > limit:
+        raise TooLargeError(f"the XML has {len(data)} bytes, more than {limit}")
+    try:
+        root = _parse(data)
+    except etree.XMLSyntaxError as error:
+        repaired = _as_utf8(data)
+        if repaired is None:
+            raise XmlError(f"the XML is not well-formed: {error.msg}") from error
+        try:
+            root = _parse(repaired)
+        except etree.XMLSyntaxError as again:
+            raise XmlError(f"the XML is not well-formed: {again.msg}") from again
+    _check(root)
+    return root
+
+
+def to_bytes(root: Element, *, declaration: bool = True) -> bytes:
+    """Return `root` as UTF-8 bytes, indented by two spaces, ending with a newline.
+
+    Shape: <?xml version='1.0' encoding='UTF-8'?> <REPLY> <RESPONSE>STOP</RESPONSE> </REPLY>
+    """
+    return etree.tostring(root, xml_declaration=declaration, encoding="UTF-8", pretty_print=True)
+
+
+def add(parent: Element, name: str, text: str | None = None) -> Element:
+    """Append an element `name` with `text` to `parent` and return it."""
+    child = etree.SubElement(parent, name)
+    if text is not None:
+        child.text = clean(text)
+    return child
+
+
+def element(name: str, attributes: dict[str, str] | None = None) -> Element:
+    """Return a new element with `attributes`, cleaned."""
+    made = etree.Element(name)
+    for key, value in (attributes or {}).items():
+        made.set(key, clean(value))
+    return made
+
+
+def _parser() -> etree.XMLParser:
+    return etree.XMLParser(
+        resolve_entities=False,
+        load_dtd=False,
+        no_network=True,
+        remove_comments=True,
+        remove_pis=True,
+        huge_tree=False,
+    )
+
+
+def _parse(data: bytes) -> Element:
+    try:
+        root = etree.fromstring(data, _parser())
+    except (LookupError, ValueError) as error:
+        raise XmlError(f"the XML cannot be read: {error}") from error
+    if root is None:
+        raise XmlError("the XML is empty")
+    return root
+
+
+def _as_utf8(data: bytes) -> bytes | None:
+    """Return `data` recoded to UTF-8 where it only claims to be; None if that is not it."""
+    if data.startswith(_WIDE_BOMS):
+        return None
+    declared = _DECLARED.match(data)
+    if declared is not None and declared.group(1).lower() not in (b"utf-8", b"utf8"):
+        return None
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace").encode("utf-8")
+    return None
+
+
+def _check(root: Element) -> None:
+    docinfo = root.getroottree().docinfo
+    if docinfo.doctype or docinfo.internalDTD is not None:
+        raise XmlError("a DOCTYPE is not accepted")
+    level = [root]
+    depth = 0
+    while level:
+        depth += 1
+        if depth > terms.XML_DEPTH_MAX:
+            raise XmlError(f"the XML is deeper than {terms.XML_DEPTH_MAX} elements")
+        level = [child for parent in level for child in parent]
