@@ -1,0 +1,69 @@
+"""Engines and sessions: SQLite in WAL mode, or PostgreSQL through psycopg 3."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session, sessionmaker
+
+from deploy_server.config import ConfigError
+
+#: How long a writer waits for another one, in seconds, before SQLite gives up.
+BUSY_TIMEOUT_S = 30
+
+#: For `session.connection(execution_options=READ_ONLY)` at the beginning of a transaction that only
+#: reads: on SQLite it then waits for no writer and holds none up.
+READ_ONLY = {"tranche_begin": "BEGIN"}
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for `url`, set up so that both databases promise the same.
+
+    A transaction on SQLite takes the write lock when it begins (BEGIN IMMEDIATE), so what it read
+    is still true when it writes; `READ_ONLY` is the exception. What was committed survives a power
+    cut. Foreign keys hold.
+
+    Args:
+        url: ``sqlite:///…`` or ``postgresql+psycopg://…``.
+
+    Raises:
+        ConfigError: another database, or no URL at all.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise _unusable("it is not a URL") from None
+    if parsed.drivername == "postgresql+psycopg":
+        return create_engine(parsed, pool_pre_ping=True)
+    if parsed.get_backend_name() != "sqlite":
+        raise _unusable(f"it names {parsed.drivername}")
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def session_factory(engine: Engine) -> sessionmaker[Session]:
+    """Sessions on `engine`; what they loaded stays readable after the commit."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def _unusable(why: str) -> ConfigError:
+    return ConfigError(
+        f"database_url cannot be used: {why}",
+        hint="Give sqlite:////path/to/tranche.db or postgresql+psycopg://user@host/name.",
+    )
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    # Python's sqlite3 module would begin transactions by itself, and later than we must.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    begin = connection.get_execution_options().get("tranche_begin", "BEGIN IMMEDIATE")
+    connection.exec_driver_sql(begin)
