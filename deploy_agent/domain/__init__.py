@@ -1,0 +1,1 @@
+"""The agent's rules, pure: no clock, no disk, no socket."""

@@ -1,0 +1,1 @@
+"""What the agent does, one deed a module."""

@@ -1,0 +1,1 @@
+"""What the server does; each service takes a session and a store."""

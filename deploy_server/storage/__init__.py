@@ -1,0 +1,1 @@
+"""Database and package files; never Flask."""

@@ -1,0 +1,1 @@
+"""The faces on HTTP; the only importers of Flask."""
