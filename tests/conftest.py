@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.support.clock import FakeClock
@@ -13,6 +14,12 @@ from tests.support.databases import PostgresDatabases, SqliteDatabases
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
+
+# A busy machine is no fault of the code; and a run that judges a change looks at the same cases.
+hypothesis.settings.register_profile(
+    "tranche", deadline=None, derandomize=bool(os.environ.get("CI"))
+)
+hypothesis.settings.load_profile("tranche")
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ _TEMPLATE = "tranche_template"
 
 def migrate(url: str) -> None:
     """Bring the database at ``url`` to the newest schema, as ``deploy-server init`` does."""
-    from deploy_server.storage.database import make_engine
-
     from deploy_server.storage import schema
+    from deploy_server.storage.database import make_engine
 
     engine = make_engine(url)
     try:
