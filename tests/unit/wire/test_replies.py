@@ -1,0 +1,109 @@
+import pytest
+
+from deploy_agent.wire.errors import XmlError
+from deploy_agent.wire.replies import (
+    DownloadSettings,
+    InventoryReply,
+    PackageOffer,
+    PrologReply,
+    TrancheOption,
+)
+
+OFFER = PackageOffer(
+    package_id="1800000001",
+    info_loc="a.example:8443/download",
+    pack_loc="b.example/download",
+    schedule="2026/11/21 22:00",
+    postcmd='echo "a & b" > /tmp/x',
+    force=True,
+    revision=3,
+    attempt=1795000000,
+)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        PrologReply(send_inventory=False),
+        PrologReply(send_inventory=True, prolog_freq_h=1, inventory_on_startup=False),
+        PrologReply(
+            send_inventory=True,
+            settings=DownloadSettings(False, 0, 0, 0, 1, 1, 0),
+            offers=(OFFER, PackageOffer("7", "x/y", "")),
+            tranche=TrancheOption(15, (("1800000001", 3), ("1800000002", 4))),
+        ),
+    ],
+)
+def test_what_is_written_is_read(reply: PrologReply) -> None:
+    assert PrologReply.parse(reply.to_bytes()) == reply
+
+
+def _parse(option: str) -> PrologReply:
+    return PrologReply.parse(f"<REPLY><RESPONSE>STOP</RESPONSE>{option}</REPLY>".encode())
+
+
+def _download(params: str) -> PrologReply:
+    return _parse(f"<OPTION><NAME>download</NAME>{params}</OPTION>")
+
+
+def test_stop_without_option_means_that_nothing_may_be_deployed() -> None:
+    reply = _parse("")
+    assert (reply.send_inventory, reply.settings, reply.offers) == (False, None, ())
+    assert reply.prolog_freq_h is None
+
+
+def test_an_option_without_conf_is_switched_off() -> None:
+    assert _download("").settings == DownloadSettings(on=False)
+
+
+def test_an_empty_conf_has_the_defaults_and_is_off() -> None:
+    assert _download("<PARAM TYPE='CONF'/>").settings == DownloadSettings(on=False)
+
+
+def test_zero_is_a_value_and_lengths_are_at_least_one() -> None:
+    reply = _download(
+        "<PARAM ON='1' TYPE='CONF' FRAG_LATENCY='0' CYCLE_LATENCY='0' PERIOD_LATENCY='-5'"
+        " PERIOD_LENGTH='0' TIMEOUT='-3' EXECUTION_TIMEOUT='x'/>"
+    )
+    assert reply.settings == DownloadSettings(True, 0, 0, 0, 1, 1, 120)
+
+
+def test_other_options_are_tolerated() -> None:
+    reply = _parse(
+        "<OPTION><NAME>REGISTRY</NAME><PARAM NAME='x'/></OPTION><OPTION/>"
+        "<OPTION><NAME>DOWNLOAD</NAME><PARAM TYPE='CONF' ON='1'/></OPTION>"
+    )
+    assert reply.settings == DownloadSettings()
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        "<PARAM TYPE='PACK'/>",
+        "<PARAM TYPE='PACK' ID='../../etc' INFO_LOC='x'/>",
+        "<PARAM TYPE='PACK' ID='7' INFO_LOC=''/>",
+    ],
+)
+def test_an_offer_that_makes_no_sense_is_refused_alone(pack: str) -> None:
+    reply = _download(f"{pack}<PARAM TYPE='PACK' ID='8' INFO_LOC='x/y/' PACK_LOC='z/'/>")
+    assert [offer.package_id for offer in reply.offers] == ["8"]
+    assert (reply.offers[0].info_loc, reply.offers[0].pack_loc) == ("x/y", "z")
+    assert len(reply.refused) == 1
+
+
+def test_the_same_package_twice_is_one_offer() -> None:
+    packs = "<PARAM TYPE='PACK' ID='8' INFO_LOC='x'/><PARAM TYPE='PACK' ID='8' INFO_LOC='y'/>"
+    assert [offer.info_loc for offer in _download(packs).offers] == ["x"]
+
+
+@pytest.mark.parametrize("reply", [InventoryReply(), InventoryReply({"TAG": "LYON & <Sud>"})])
+def test_inventory_replies(reply: InventoryReply) -> None:
+    assert InventoryReply.parse(reply.to_bytes()) == reply
+
+
+@pytest.mark.parametrize("data", [b"<html/>", b"<REQUEST/>", b"not xml", b""])
+def test_what_is_no_reply(data: bytes) -> None:
+    with pytest.raises(XmlError):
+        PrologReply.parse(data)
+    with pytest.raises(XmlError):
+        InventoryReply.parse(data)
