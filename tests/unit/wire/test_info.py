@@ -51,7 +51,10 @@ def test_attributes_without_a_value_of_ours_are_left_out() -> None:
 
 
 def test_attributes_may_be_children_and_unknown_ones_are_ignored() -> None:
-    data = b"<DOWNLOAD NEW='1'><ID>7</ID><PRI>1</PRI><ACT>STORE</ACT><PATH>/x</PATH><FRAGS>0</FRAGS></DOWNLOAD>"
+    data = (
+        b"<DOWNLOAD NEW='1'><ID>7</ID><PRI>1</PRI><ACT>STORE</ACT><PATH>/x</PATH>"
+        b"<FRAGS>0</FRAGS></DOWNLOAD>"
+    )
     assert parse_info(data) == InfoFile("7", 1, Action.STORE, "/x")
 
 
