@@ -74,7 +74,7 @@ def test_a_directory_without_a_file_is_not_initialised(data: Path) -> None:
         ("bind = 5", r"bind is 5. Give a text in quotes"),
         ('access_log = "maybe"', r"access_log is 'maybe'. Give true or false"),
         ('faces = ["comm", "mail"]', r"mail is no part of the server. The parts are comm"),
-        ("hosts", r"not valid TOML: .*line 1.*Correct that line"),
+        ("hosts 1", r"not valid TOML: .*line 1.*Correct that line"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_file(data: Path, text: str, says: str) -> None:
