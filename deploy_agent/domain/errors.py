@@ -17,11 +17,16 @@ AgentError
     OutcomeUnknown          ERR_DONE_FAILED       nobody can say how the action ended
     Expired                 ERR_TIMEOUT           older than DOWNLOAD_TIMEOUT days
     Aborted                 ERR_ABORTED           the user said no
-  TransientError            tried again, counted in the record, never reported
+  TransientError            no answer that means anything: tried again, never ends a package
     ServerUnreachable
-    HttpStatus              carries `status`
+    HttpStatus              408, 429, 5xx; carries `status`
     ShortRead
     TooSlow
+  DefiniteError             an answer, and it is no: counted per file, five in a row end a package
+    HttpRefusal             404, 410 and the like; carries `status`
+    TlsRefused              carries `reason`
+    WrongBytes              too long, or not what was promised
+    RedirectRefused
   LocalError                stops the agent with `exit_status`
     ConfigError             2
     LockHeld                75
@@ -30,6 +35,7 @@ AgentError
 Each carries a message (what and why) and a hint (what to do). `str()` is one line for a terminal.
 """
 
+from enum import StrEnum
 from typing import ClassVar
 
 from deploy_agent.wire import result
@@ -160,17 +166,27 @@ class Aborted(PackageError):
 
 
 class TransientError(AgentError):
-    """It may work later; nothing is reported."""
+    """No answer that means anything: the same request may succeed later; nothing is reported.
+
+    Attributes:
+        retry_after_s: seconds that the server asked for, None when it did not.
+    """
+
+    code = "TRANSIENT_ERROR"
+
+    def __init__(self, message: str, hint: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.retry_after_s = retry_after_s
 
 
 class ServerUnreachable(TransientError):
-    """No connection, or none that can be trusted."""
+    """No connection: no such name, refused, reset, no route, a proxy in the way."""
 
     code = "SERVER_UNREACHABLE"
 
 
 class HttpStatus(TransientError):
-    """The server answered, but not with what was asked for.
+    """The server answered that it cannot answer now: 408, 429, 5xx, a proxy's 407.
 
     Attributes:
         status: the HTTP status.
@@ -178,8 +194,10 @@ class HttpStatus(TransientError):
 
     code = "HTTP_STATUS"
 
-    def __init__(self, message: str, *, status: int, hint: str = "") -> None:
-        super().__init__(message, hint)
+    def __init__(
+        self, message: str, *, status: int, hint: str = "", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, hint, retry_after_s=retry_after_s)
         self.status = status
 
 
@@ -193,6 +211,64 @@ class TooSlow(TransientError):
     """The answer did not come in time."""
 
     code = "TOO_SLOW"
+
+
+class DefiniteError(AgentError):
+    """The other side answered, and the answer is no."""
+
+    code = "DEFINITE_ERROR"
+
+
+class HttpRefusal(DefiniteError):
+    """404, 410 and every other status that is neither a success nor transient.
+
+    Attributes:
+        status: the HTTP status.
+    """
+
+    code = "HTTP_REFUSAL"
+
+    def __init__(self, message: str, *, status: int, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+
+class TlsReason(StrEnum):
+    """Why a TLS connection was refused."""
+
+    UNKNOWN_CA = "unknown CA"
+    WRONG_NAME = "wrong name"
+    NO_SAN = "no subject alternative name"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not yet valid"
+    PLAIN_HTTP = "plain HTTP"
+    OTHER = "refused"
+
+
+class TlsRefused(DefiniteError):
+    """The other side could not prove who it is, or speaks no acceptable TLS.
+
+    Attributes:
+        reason: which of the ways to fail.
+    """
+
+    code = "TLS_REFUSED"
+
+    def __init__(self, message: str, *, reason: TlsReason, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+
+
+class WrongBytes(DefiniteError):
+    """What came is not what was promised: too long, another digest, not the format."""
+
+    code = "WRONG_BYTES"
+
+
+class RedirectRefused(DefiniteError):
+    """The answer points to where this request must not go."""
+
+    code = "REDIRECT_REFUSED"
 
 
 class LocalError(AgentError):
