@@ -3,10 +3,18 @@
 import click
 
 from deploy_agent import __version__
+from deploy_server.cli.assign import assign, stats, unassign, validate
 from deploy_server.cli.common import Program
+from deploy_server.cli.computer import computer
+from deploy_server.cli.group import group
+from deploy_server.cli.setting import setting
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="deploy-server")
 def main() -> None:
     """Deploy software to fleets of computers."""
+
+
+for command in (computer, group, assign, unassign, stats, validate, setting):
+    main.add_command(command)
