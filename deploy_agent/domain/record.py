@@ -1,0 +1,194 @@
+"""What is saved of a package: one value, and its JSON shape. Pure; the store writes it.
+
+Shape: {"schema": 1, "offer": {"package_id": "1800000001", ...}, "since": "2026-11-21T10:00:00Z",
+"state": "DOWNLOADING", "faults": {"1800000001-3": {"count": 2, "wrong_bytes": false}}, ...}
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from deploy_agent.domain.state import ENDED, Event, State, next_state
+from deploy_agent.wire.fragment import check_foreign_package_id
+from deploy_agent.wire.replies import PackageOffer
+
+SCHEMA = 1
+
+
+class UnreadableRecord(ValueError):
+    """Saved bytes that are no record: cut, changed, or of a newer agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Definite answers for one file, in a row.
+
+    Attributes:
+        count: how many.
+        wrong_bytes: whether the last one was wrong bytes, not a refusal.
+    """
+
+    count: int
+    wrong_bytes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a package ended.
+
+    Attributes:
+        code: what the server is told.
+        ended_at: when, UTC.
+        exit_code: of the action, None when there was none.
+        detail: one sentence for people.
+    """
+
+    code: str
+    ended_at: datetime
+    exit_code: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRecord:
+    """Everything that must survive a kill, but for files that are on the disk anyway.
+
+    Attributes:
+        offer: what the server offered last.
+        since: when it was first offered, UTC; DOWNLOAD_TIMEOUT counts from here.
+        state: where the package stands.
+        faults: by file name; a success takes the file out.
+        failures: fetches in a row without any answer.
+        retry_at: no fetch before this, UTC.
+        problem: why the last fetch failed, for people.
+        reread: the info file has to be read again before anything else.
+        fresh: caches are to be passed by, since the package was edited.
+        exec_tries: how often the intent to act was saved.
+        runs: number of the last run's folder; never used twice.
+        retries: runs in a row that ended with a retry code.
+        retry_result: the code that stands when there is no time for another try.
+        act_at: no action before this, UTC.
+        result: None while the package is not at its end.
+    """
+
+    offer: PackageOffer
+    since: datetime
+    state: State = State.OFFERED
+    faults: Mapping[str, Fault] = field(default_factory=dict)
+    failures: int = 0
+    retry_at: datetime | None = None
+    problem: str = ""
+    reread: bool = False
+    fresh: bool = False
+    exec_tries: int = 0
+    runs: int = 0
+    retries: int = 0
+    retry_result: Result | None = None
+    act_at: datetime | None = None
+    result: Result | None = None
+
+    @property
+    def package_id(self) -> str:
+        """The package's id."""
+        return self.offer.package_id
+
+    @property
+    def key(self) -> str:
+        """What tells this assignment of the package from others of the same package.
+
+        Servers that are not ours name no attempt; the moment of the offer stands in for it.
+        """
+        if self.offer.attempt is not None:
+            return str(self.offer.attempt)
+        return f"t{int(self.since.timestamp())}"
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a final result."""
+        return self.state in ENDED
+
+    @property
+    def needs_info(self) -> bool:
+        """Whether the info file has to be fetched."""
+        return self.state is State.OFFERED or self.reread
+
+    def after(self, event: Event, **changes: Any) -> Self:
+        """Return the record after `event`, with `changes`."""
+        return replace(self, state=next_state(self.state, event), **changes)
+
+
+def to_json(record: PackageRecord) -> dict[str, Any]:
+    """Return what is written."""
+    return {"schema": SCHEMA, **_plain(asdict(record))}
+
+
+def from_json(data: object) -> PackageRecord:
+    """Return the record that `to_json` made `data` from.
+
+    Raises:
+        UnreadableRecord: it did not; or a newer agent did.
+    """
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
+        raise UnreadableRecord(f"a record of schema {found!r}; this agent writes {SCHEMA}")
+    known = {each.name for each in fields(PackageRecord)}
+    values = {name: value for name, value in data.items() if name in known}
+    try:
+        return _record(values)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableRecord(f"a record with wrong fields: {error}") from error
+
+
+def format_time(time: datetime) -> str:
+    """Return `time` as it is written everywhere: UTC, ISO 8601, with Z."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def parse_time(text: str) -> datetime:
+    """Return the UTC time that `format_time` wrote.
+
+    Raises:
+        ValueError: it is none, or names no zone.
+    """
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"a time without a zone: {text!r}")
+    return time.astimezone(UTC)
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with every time as text."""
+    if isinstance(value, datetime):
+        return format_time(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return value
+
+
+def _record(values: dict[str, Any]) -> PackageRecord:
+    offer = PackageOffer(**values["offer"])
+    check_foreign_package_id(offer.package_id)
+    return PackageRecord(
+        **{
+            **values,
+            "offer": offer,
+            "since": parse_time(values["since"]),
+            "state": State(values["state"]),
+            "faults": {name: Fault(**each) for name, each in values["faults"].items()},
+            "retry_at": _optional_time(values["retry_at"]),
+            "retry_result": _result(values["retry_result"]),
+            "act_at": _optional_time(values["act_at"]),
+            "result": _result(values["result"]),
+        }
+    )
+
+
+def _optional_time(text: str | None) -> datetime | None:
+    return None if text is None else parse_time(text)
+
+
+def _result(data: dict[str, Any] | None) -> Result | None:
+    if data is None:
+        return None
+    return Result(**{**data, "ended_at": parse_time(data["ended_at"])})
