@@ -84,6 +84,7 @@ class Pki:
                 + "\n[client]\nbasicConstraints = critical, CA:false\n"
                 + "keyUsage = critical, digitalSignature\nextendedKeyUsage = clientAuth\n"
                 + "subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid:always\n"
+                + "\n[no_identifiers]\nbasicConstraints = critical, CA:false\n"
                 + "\n[bare]\nbasicConstraints = CA:true\n"
             )
         return config
