@@ -85,6 +85,7 @@ class Pki:
                 + "keyUsage = critical, digitalSignature\nextendedKeyUsage = clientAuth\n"
                 + "subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid:always\n"
                 + "\n[no_identifiers]\nbasicConstraints = critical, CA:false\n"
+                + "subjectKeyIdentifier = none\nauthorityKeyIdentifier = none\n"
                 + "\n[bare]\nbasicConstraints = CA:true\n"
             )
         return config
