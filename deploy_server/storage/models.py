@@ -152,6 +152,7 @@ class SoftwareItem(Base):
     name: Mapped[str] = mapped_column(Text)
     name_key: Mapped[str] = mapped_column(Key)
     version: Mapped[str] = mapped_column(Text)
+    version_key: Mapped[str] = mapped_column(Key)
     version_sort: Mapped[str] = mapped_column(Key)
     publisher: Mapped[str] = mapped_column(Text)
 
@@ -213,6 +214,7 @@ class Computer(Base):
     os: Mapped[str] = mapped_column(Text, default="")
     os_key: Mapped[str] = mapped_column(Key, default="")
     os_version: Mapped[str] = mapped_column(Text, default="")
+    os_version_key: Mapped[str] = mapped_column(Key, default="")
     os_version_sort: Mapped[str] = mapped_column(Key, default="")
     arch: Mapped[str] = mapped_column(Text, default="")
     arch_key: Mapped[str] = mapped_column(Key, default="")
