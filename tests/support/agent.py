@@ -22,7 +22,7 @@ class TrancheAgent:
         assert done.returncode == 0, done.stderr
 
     def arguments(self, *command: str) -> list[str]:
-        return [*command, "--config", str(self.config), "--state", str(self.state)]
+        return ["--config", str(self.config), "--state", str(self.state), *command]
 
     def run(self, *command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
