@@ -1,0 +1,309 @@
+"""People who may log in: their passwords, roles and tags.
+
+Passwords are kept as argon2id hashes. What a role may do is the web's business (web/rights.py);
+who has it stands here.
+"""
+
+import secrets
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from deploy_server.domain.errors import Conflict, NotFound, SpecError
+from deploy_server.storage.models import User
+from deploy_server.storage.types import fold
+
+#: From the most rights to the fewest.
+ROLES = ("superadmin", "admin", "operator", "viewer")
+
+PASSWORD_MIN = 8
+_PASSWORD_MAX = 1024  # characters; a longer one only costs time
+_NAME_MAX = 64
+
+#: So many wrong passwords in a row lock an account, each further one for twice as long.
+LOCK_AFTER = 10
+_LOCK_FIRST = timedelta(minutes=1)
+_LOCK_LONGEST = timedelta(minutes=15)
+
+#: 32 MiB and three passes: about 0.1 s, and eight logins at once stay below 256 MiB.
+_HASHER = PasswordHasher(time_cost=3, memory_cost=32 * 1024, parallelism=1)
+
+#: Letters and digits that nobody takes for each other.
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A person as listings show them.
+
+    Attributes:
+        name: what they log in with.
+        role: one of `ROLES`.
+        tags: the only ones whose computers they see; none means every computer.
+        created_at: since when they may.
+        disabled_at: since when they may not.
+        last_login: when they last did.
+        locked_until: after too many wrong passwords.
+    """
+
+    name: str
+    role: str
+    tags: tuple[str, ...]
+    created_at: datetime
+    disabled_at: datetime | None
+    last_login: datetime | None
+    locked_until: datetime | None
+
+
+def list_users(session: Session) -> list[Account]:
+    """Everybody, disabled ones too, by name."""
+    return [
+        Account(
+            name=user.name,
+            role=user.role,
+            tags=tuple(user.tags),
+            created_at=user.created_at,
+            disabled_at=user.disabled_at,
+            last_login=user.last_login,
+            locked_until=user.locked_until,
+        )
+        for user in session.scalars(select(User).order_by(User.name_key))
+    ]
+
+
+def get_user(session: Session, name: str) -> User:
+    """The user of this name, in any case.
+
+    Raises:
+        NotFound: nobody has it.
+    """
+    user = session.scalar(select(User).where(User.name_key == fold(name.strip())))
+    if user is None:
+        raise NotFound(f"there is no user {name!r}", "deploy-server user list shows the names")
+    return user
+
+
+def add_user(
+    session: Session,
+    name: str,
+    password: str,
+    role: str,
+    tags: Sequence[str] = (),
+    *,
+    now: datetime,
+) -> User:
+    """Let somebody log in.
+
+    Raises:
+        SpecError: field `name`, `password`, `role` or `tags`.
+        Conflict: the name is taken.
+    """
+    name = _checked_name(name)
+    if session.scalar(select(User.id).where(User.name_key == fold(name))) is not None:
+        raise Conflict(f"there is a user {name!r} already", "Choose another name")
+    user = User(
+        name=name,
+        name_key=fold(name),
+        password_hash=hash_password(password, name),
+        role=_checked_role(role),
+        tags=_checked_tags(tags),
+        created_at=now,
+    )
+    session.add(user)
+    session.flush()
+    return user
+
+
+def change_user(session: Session, name: str, *, role: str, tags: Sequence[str]) -> User:
+    """Give somebody another role and other tags; they have to log in again.
+
+    Raises:
+        NotFound: nobody has this name.
+        SpecError: field `role` or `tags`.
+        Conflict: nobody would be left to manage users.
+    """
+    user = get_user(session, name)
+    if _checked_role(role) != "superadmin" or tags:
+        _keep_one_superadmin(session, user)
+    user.role, user.tags = role, _checked_tags(tags)
+    user.session_epoch += 1
+    return user
+
+
+def disable_user(session: Session, name: str, *, now: datetime) -> User:
+    """Log somebody out everywhere and keep them out; what they did stays theirs.
+
+    Raises:
+        NotFound: nobody has this name.
+        Conflict: nobody would be left to manage users.
+    """
+    user = get_user(session, name)
+    if user.disabled_at is None:
+        _keep_one_superadmin(session, user)
+        user.disabled_at = now
+        user.session_epoch += 1
+    return user
+
+
+def enable_user(session: Session, name: str) -> User:
+    """Let somebody in again who was disabled or locked out.
+
+    Raises:
+        NotFound: nobody has this name.
+    """
+    user = get_user(session, name)
+    user.disabled_at = user.locked_until = None
+    user.failed_logins = 0
+    return user
+
+
+def set_password(session: Session, name: str, password: str) -> User:
+    """Give somebody another password; they are logged out everywhere and no longer locked.
+
+    Raises:
+        NotFound: nobody has this name.
+        SpecError: field `password`.
+    """
+    user = get_user(session, name)
+    user.password_hash = hash_password(password, user.name)
+    user.session_epoch += 1
+    user.failed_logins, user.locked_until = 0, None
+    return user
+
+
+def authenticate(session: Session, name: str, password: str, *, now: datetime) -> User | None:
+    """The user whose name and password these are; None where they are not, disabled or locked.
+
+    The caller commits in every case, because wrong passwords are counted.
+
+    A password takes a tenth of a second to check. Where that must not happen with the database
+    locked, call `stored_hash`, `matches` and `record_login` one after the other.
+    """
+    return record_login(session, name, ok=matches(stored_hash(session, name), password), now=now)
+
+
+def stored_hash(session: Session, name: str) -> str | None:
+    """The hash of the user's password; None where nobody has this name."""
+    return session.scalar(select(User.password_hash).where(User.name_key == fold(name.strip())))
+
+
+def matches(stored: str | None, password: str) -> bool:
+    """Whether `password` is the one that was hashed; takes as long when there is no such user."""
+    try:
+        _HASHER.verify(stored or _nobodys_hash(), _normal(password[: _PASSWORD_MAX + 1]))
+    except VerifyMismatchError:
+        return False
+    return stored is not None
+
+
+def record_login(session: Session, name: str, *, ok: bool, now: datetime) -> User | None:
+    """Note that somebody tried to log in; the user, if they may.
+
+    Args:
+        session: where it is noted.
+        name: as it was typed.
+        ok: what `matches` said.
+        now: this moment.
+    """
+    user = session.scalar(select(User).where(User.name_key == fold(name.strip())))
+    if user is None or user.disabled_at is not None:
+        return None
+    if user.locked_until is not None and now < user.locked_until:
+        return None
+    if not ok:
+        user.failed_logins += 1
+        user.locked_until = _lock_until(user.failed_logins, now)
+        return None
+    user.failed_logins, user.locked_until, user.last_login = 0, None, now
+    return user
+
+
+def hash_password(password: str, name: str) -> str:
+    """The hash to store.
+
+    Raises:
+        SpecError: the password is too short, too long, or the name.
+    """
+    text = _normal(password)
+    if len(text) < PASSWORD_MIN:
+        raise SpecError(
+            "password",
+            f"the password has {len(text)} characters, it needs {PASSWORD_MIN}",
+            "Take a longer one; a few words in a row are good",
+        )
+    if len(text) > _PASSWORD_MAX:
+        raise SpecError("password", f"the password is longer than {_PASSWORD_MAX} characters")
+    if fold(text) == fold(name):
+        raise SpecError("password", "the password is the name", "Take another one")
+    return _HASHER.hash(text)
+
+
+def make_password() -> str:
+    """A password that can be read out and typed: 77 bits, like ``k7mf-2xqp-9hwd-tz4n``."""
+    groups = ("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
+    return "-".join(groups)
+
+
+def perimeter_of(user: User) -> frozenset[str] | None:
+    """The tags that limit what the user sees; None is every computer."""
+    return frozenset(user.tags) or None
+
+
+def _checked_name(name: str) -> str:
+    name = unicodedata.normalize("NFC", name).strip()
+    if not name or len(name) > _NAME_MAX or not name.isprintable():
+        raise SpecError(
+            "name",
+            f"{name!r} cannot be a user's name",
+            f"Take 1 to {_NAME_MAX} printable characters",
+        )
+    return name
+
+
+def _checked_role(role: str) -> str:
+    if role not in ROLES:
+        raise SpecError("role", f"there is no role {role!r}", f"The roles are {', '.join(ROLES)}")
+    return role
+
+
+def _checked_tags(tags: Sequence[str]) -> list[str]:
+    """The tags without empty ones and without those that differ in case only."""
+    found = {fold(tag.strip()): tag.strip() for tag in reversed(tags) if tag.strip()}
+    return sorted(found.values(), key=fold)
+
+
+def _keep_one_superadmin(session: Session, user: User) -> None:
+    others = session.scalar(
+        select(func.count())
+        .select_from(User)
+        .where(User.role == "superadmin", User.disabled_at.is_(None), User.id != user.id)
+    )
+    if user.role == "superadmin" and user.disabled_at is None and not others:
+        raise Conflict(
+            f"{user.name!r} is the only superadmin",
+            "Make another one first: deploy-server user add NAME --role superadmin",
+        )
+
+
+def _lock_until(failures: int, now: datetime) -> datetime | None:
+    if failures < LOCK_AFTER:
+        return None
+    doublings = min(failures - LOCK_AFTER, 10)
+    return now + min(_LOCK_FIRST * (1 << doublings), _LOCK_LONGEST)
+
+
+def _normal(password: str) -> str:
+    """The same password from every keyboard: composed characters."""
+    return unicodedata.normalize("NFC", password)
+
+
+@cache
+def _nobodys_hash() -> str:
+    return _HASHER.hash(secrets.token_urlsafe())
