@@ -18,6 +18,7 @@ from deploy_agent.machine.archives.entry import (
     shown,
 )
 
+BLOCKS = 32 * 1024  # bytes that tarfile reads ahead; it copies them for each header
 HEADERS_MAX = 1024 * 1024  # bytes of tar headers (long names, pax records) for one entry
 
 
@@ -35,7 +36,7 @@ def tar_entries(archive: IO[bytes]) -> Iterator[Entry]:
                 fileobj=stream,
                 mode="r|",
                 tarinfo=_Header,
-                bufsize=PIECE,
+                bufsize=BLOCKS,
             )
         while True:
             stream.allow(HEADERS_MAX)
