@@ -102,11 +102,15 @@ class PostgresCluster:
             self._process.wait(30)
         shutil.rmtree(self.folder)
 
+    def connect(self, database: str = "postgres") -> psycopg.Connection:
+        """A connection whose statements are committed one by one."""
+        return psycopg.connect(
+            host=str(self.folder), user="tests", dbname=database, autocommit=True
+        )
+
     def execute(self, statement: str) -> None:
         """Run one administrative statement."""
-        with psycopg.connect(
-            host=str(self.folder), user="tests", dbname="postgres", autocommit=True
-        ) as connection:
+        with self.connect() as connection:
             connection.execute(statement)  # type: ignore[arg-type]
 
     def url(self, database: str) -> str:
