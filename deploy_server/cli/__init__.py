@@ -4,10 +4,14 @@ import click
 
 from deploy_agent import __version__
 from deploy_server.cli.assign import assign, stats, unassign, validate
+from deploy_server.cli.cert import cert
 from deploy_server.cli.common import Program
 from deploy_server.cli.computer import computer
+from deploy_server.cli.db import db
 from deploy_server.cli.group import group
+from deploy_server.cli.init import init
 from deploy_server.cli.setting import setting
+from deploy_server.cli.user import user
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,5 +20,9 @@ def main() -> None:
     """Deploy software to fleets of computers."""
 
 
-for command in (computer, group, assign, unassign, stats, validate, setting):
+for command in (
+    *(init, cert, user, db),
+    *(computer, group, setting),
+    *(assign, unassign, stats, validate),
+):
     main.add_command(command)

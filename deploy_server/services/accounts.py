@@ -121,6 +121,16 @@ def add_user(
     return user
 
 
+def check_new(name: str, password: str) -> None:
+    """Return when somebody could be added with these, for callers that do other things first.
+
+    Raises:
+        SpecError: field `name` or `password`.
+    """
+    _checked_name(name)
+    _checked_password(password, name)
+
+
 def change_user(session: Session, name: str, *, role: str, tags: Sequence[str]) -> User:
     """Give somebody another role and other tags; they have to log in again.
 
@@ -231,18 +241,7 @@ def hash_password(password: str, name: str) -> str:
     Raises:
         SpecError: the password is too short, too long, or the name.
     """
-    text = _normal(password)
-    if len(text) < PASSWORD_MIN:
-        raise SpecError(
-            "password",
-            f"the password has {len(text)} characters, it needs {PASSWORD_MIN}",
-            "Take a longer one; a few words in a row are good",
-        )
-    if len(text) > _PASSWORD_MAX:
-        raise SpecError("password", f"the password is longer than {_PASSWORD_MAX} characters")
-    if fold(text) == fold(name):
-        raise SpecError("password", "the password is the name", "Take another one")
-    return _HASHER.hash(text)
+    return _HASHER.hash(_checked_password(password, name))
 
 
 def make_password() -> str:
@@ -265,6 +264,21 @@ def _checked_name(name: str) -> str:
             f"Take 1 to {_NAME_MAX} printable characters",
         )
     return name
+
+
+def _checked_password(password: str, name: str) -> str:
+    text = _normal(password)
+    if len(text) < PASSWORD_MIN:
+        raise SpecError(
+            "password",
+            f"the password has {len(text)} characters, it needs {PASSWORD_MIN}",
+            "Take a longer one; a few words in a row are good",
+        )
+    if len(text) > _PASSWORD_MAX:
+        raise SpecError("password", f"the password is longer than {_PASSWORD_MAX} characters")
+    if fold(text) == fold(name):
+        raise SpecError("password", "the password is the name", "Take another one")
+    return text
 
 
 def _checked_role(role: str) -> str:

@@ -5,6 +5,7 @@ alone the self-signed one; `renew` repeats what our own CA signed; `describe` an
 how things stand. Nothing here restarts a server: a running one watches ``server.pem``.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -182,6 +183,11 @@ def describe(certificate: x509.Certificate) -> Description:
         fingerprint=certificate.fingerprint(hashes.SHA256()).hex(":").upper(),
         serial=f"{certificate.serial_number:X}",
     )
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of a file, as ``sha256sum`` prints it: for comparing copies of cacert.pem."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def warnings(store: CertificateStore, now: datetime) -> list[str]:
