@@ -21,6 +21,7 @@ class PlainWebServer:
 
     Attributes:
         requests: the paths asked for, in order.
+        posts: the path and body of each POST, in order.
         faults: what to answer instead of the file, by path.
     """
 
@@ -29,6 +30,7 @@ class PlainWebServer:
     ) -> None:
         self.folder = folder
         self.requests: list[str] = []
+        self.posts: list[tuple[str, bytes]] = []
         self.faults: dict[str, Fault] = {}
         handler = functools.partial(_Handler, self, directory=str(folder))
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -51,6 +53,10 @@ class PlainWebServer:
         """Copy a published package here, as a site's administrator would; its location."""
         shutil.copytree(package_folder, self.folder / "download" / package_folder.name)
         return f"{self.address}/download"
+
+    def answer_post(self, path: str, body: bytes) -> bytes | None:
+        """The answer to a POST; a plain web server has none."""
+        return None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -75,10 +81,23 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         self.owner.requests.append(path)
-        fault = self.owner.faults.get(path)
-        if fault is None:
+        if path in self.owner.faults:
+            self._fail(self.owner.faults[path])
+        else:
             super().do_GET()
-        elif callable(fault):
+
+    def do_POST(self) -> None:
+        path = self.path.partition("?")[0]
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.owner.posts.append((path, body))
+        if path in self.owner.faults:
+            self._fail(self.owner.faults[path])
+        else:
+            answer = self.owner.answer_post(path, body)
+            self._fail(404 if answer is None else answer)
+
+    def _fail(self, fault: Fault) -> None:
+        if callable(fault):
             fault(self)
         elif isinstance(fault, int):
             self.send_error(HTTPStatus(fault))
