@@ -18,10 +18,9 @@ def fragments(server: RunningServer, folder: Path, *, quick: bool) -> Iterator[R
     """64 KiB and 1 MiB, over HTTP and HTTPS, ours and nginx's by turns."""
     archive = tar_gz(folder / "files.tar.gz", {"payload": os.urandom(9 * 1024 * 1024)})
     context = ssl.create_default_context(cafile=str(server.ca_file))
-    certs = server.data / "certs"
     nginx_folder = folder / "nginx"
     nginx_folder.mkdir()
-    with Nginx(nginx_folder, server.data, certs / "server.pem", certs / "server.key") as nginx:
+    with Nginx(nginx_folder, server.data, server.certificate) as nginx:
         for size, label, count in ((65536, "64 KiB", 4000), (1048576, "1 MiB", 600)):
             package_id = server.publish(
                 f"files {label}",

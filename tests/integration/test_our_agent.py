@@ -272,8 +272,7 @@ def test_info_and_fragments_from_a_plain_server_with_tls(
     """Nothing of ours serves here: the folder, a certificate of the CA, any web server."""
     folder = tmp_path / "site"
     folder.mkdir()
-    certificate, key = server.data / "certs/server.pem", server.data / "certs/server.key"
-    with PlainWebServer(folder, certificate=certificate, key=key) as site:
+    with PlainWebServer(folder, certificate=server.certificate) as site:
         package_id = build(server, workshop, "--protocol", "https")
         where = site.publish(server.package_folder(package_id))
         server.json(

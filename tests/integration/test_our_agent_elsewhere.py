@@ -35,7 +35,7 @@ def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ocs(certs: Path, tmp_path: Path) -> Iterator[RecordedOcsServer]:
     folder = tmp_path / "ocs"
     folder.mkdir()
-    with RecordedOcsServer(folder, certs / "server.pem", certs / "server.key") as running:
+    with RecordedOcsServer(folder, certs / "server.pem") as running:
         yield running
     TRACE.unlink(missing_ok=True)
 

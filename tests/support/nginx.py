@@ -35,7 +35,7 @@ http {{
         listen 127.0.0.1:{http};
         listen 127.0.0.1:{https} ssl;
         ssl_certificate {certificate};
-        ssl_certificate_key {key};
+        ssl_certificate_key {certificate};
         ssl_protocols TLSv1.2 TLSv1.3;
         root {root};
     }}
@@ -46,7 +46,7 @@ http {{
 class Nginx:
     """nginx with one worker, serving ``root`` on two free ports of 127.0.0.1."""
 
-    def __init__(self, folder: Path, root: Path, certificate: Path, key: Path) -> None:
+    def __init__(self, folder: Path, root: Path, certificate: Path) -> None:
         self.program = program("nginx")
         self.http_port, self.https_port = free_ports(2)
         self.configuration = folder / "nginx.conf"
@@ -58,7 +58,6 @@ class Nginx:
                 http=self.http_port,
                 https=self.https_port,
                 certificate=certificate,
-                key=key,
                 root=root,
             )
         )

@@ -29,8 +29,8 @@ class RecordedOcsServer(PlainWebServer):
         reports: the results that agents sent, in order.
     """
 
-    def __init__(self, folder: Path, certificate: Path, key: Path) -> None:
-        super().__init__(folder, certificate=certificate, key=key)
+    def __init__(self, folder: Path, certificate: Path) -> None:
+        super().__init__(folder, certificate=certificate)
         self.prolog = Exchange("agent-03-prolog-one-package").response.xml
         self.reports: list[DownloadReport] = []
         package = folder / "download" / PACKAGE

@@ -66,6 +66,11 @@ class RunningServer:
         return self.data / "certs" / "cacert.pem"
 
     @property
+    def certificate(self) -> Path:
+        """The server's certificate, its chain and its key, in one file."""
+        return self.data / "certs" / "server.pem"
+
+    @property
     def https(self) -> str:
         return f"https://localhost:{self.https_port}"
 

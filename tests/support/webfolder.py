@@ -17,7 +17,7 @@ Fault = int | bytes | Callable[[http.server.BaseHTTPRequestHandler], None]
 
 
 class PlainWebServer:
-    """Serves ``folder`` on a free port of 127.0.0.1, with TLS when certificate and key are given.
+    """Serves ``folder`` on a free port of 127.0.0.1, with TLS when a certificate (with its key) is given.
 
     Attributes:
         requests: the paths asked for, in order.
@@ -25,9 +25,7 @@ class PlainWebServer:
         faults: what to answer instead of the file, by path.
     """
 
-    def __init__(
-        self, folder: Path, *, certificate: Path | None = None, key: Path | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, certificate: Path | None = None) -> None:
         self.folder = folder
         self.requests: list[str] = []
         self.posts: list[tuple[str, bytes]] = []
@@ -36,7 +34,7 @@ class PlainWebServer:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate, key)
+            context.load_cert_chain(certificate)
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
