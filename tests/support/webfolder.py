@@ -17,12 +17,13 @@ Fault = int | bytes | Callable[[http.server.BaseHTTPRequestHandler], None]
 
 
 class PlainWebServer:
-    """Serves ``folder`` on a free port of 127.0.0.1, with TLS when a certificate (with its key) is given.
+    """Serves ``folder`` on a free port of 127.0.0.1; over TLS with a certificate and its key.
 
     Attributes:
         requests: the paths asked for, in order.
         posts: the path and body of each POST, in order.
         faults: what to answer instead of the file, by path.
+        posts: what answers a POST, by path; without one the answer is 501.
     """
 
     def __init__(self, folder: Path, *, certificate: Path | None = None) -> None:
@@ -30,6 +31,7 @@ class PlainWebServer:
         self.requests: list[str] = []
         self.posts: list[tuple[str, bytes]] = []
         self.faults: dict[str, Fault] = {}
+        self.posts: dict[str, Callable[[http.server.BaseHTTPRequestHandler], None]] = {}
         handler = functools.partial(_Handler, self, directory=str(folder))
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         if certificate is not None:
@@ -104,6 +106,13 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             self.send_header("Content-Length", str(len(fault)))
             self.end_headers()
             self.wfile.write(fault)
+
+    def do_POST(self) -> None:
+        self.owner.requests.append(self.path)
+        if self.path in self.owner.posts:
+            self.owner.posts[self.path](self)
+        else:
+            self.send_error(HTTPStatus.NOT_IMPLEMENTED)
 
     def log_message(self, format: str, *values: object) -> None:
         """The requests are in the owner's list; standard error stays clean."""
