@@ -1,0 +1,12 @@
+"""The language of the search box, of dynamic groups and of the command line (contract.md 2, EXPR).
+
+expr   = term { "or" term } ; term = factor { "and" factor }
+factor = [ "not" ] ( "(" expr ")" | field op value | field "is" [ "not" ] "empty" )
+
+Text becomes a tree here; storage/search.py makes SQL of the tree. Pure.
+"""
+
+from deploy_server.domain.search.errors import SearchError
+from deploy_server.domain.search.parser import parse
+
+__all__ = ["SearchError", "parse"]

@@ -1,0 +1,110 @@
+"""Conditions on groups: members by hand, and computers that a dynamic group's expression finds."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, false, not_, or_, select
+from sqlalchemy.orm import Session
+
+from deploy_server.domain.errors import SpecError
+from deploy_server.domain.search import parse
+from deploy_server.domain.search.tree import Node
+from deploy_server.storage.models import Computer, Group, GroupMember
+from deploy_server.storage.search.matching import Match
+
+EXPANSIONS_MAX = 50  # dynamic groups that one condition may stand on
+
+Clause = ColumnElement[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFacts:
+    """What a condition needs to know of a group."""
+
+    id: int
+    name: str
+    name_key: str
+    kind: str
+    expression: str
+
+
+class Groups:
+    """The groups of a database, read once.
+
+    Args:
+        session: reads only.
+        clause: makes the condition of an expression.
+    """
+
+    def __init__(self, session: Session, clause: Callable[[Node], Clause]) -> None:
+        self._session = session
+        self._clause = clause
+        self._facts: list[GroupFacts] | None = None
+        self._inside: list[GroupFacts] = []
+        self._expanded = 0
+
+    def named(self, wanted: Iterable[Match]) -> Clause:
+        """Return the condition that a computer is in a group with one of these names."""
+        wanted = list(wanted)
+        return self.members(
+            [each for each in self._all() if any(one.holds(each.name_key) for one in wanted)]
+        )
+
+    def by_id(self, group_ids: Iterable[int]) -> Clause:
+        """Return the condition that a computer is in one of these groups."""
+        ids = set(group_ids)
+        return self.members([each for each in self._all() if each.id in ids])
+
+    def none(self) -> Clause:
+        """Return the condition that a computer is in no group."""
+        return not_(self.members(self._all()))
+
+    def members(self, groups: Sequence[GroupFacts]) -> Clause:
+        """Return the condition that a computer is in one of `groups`.
+
+        Raises:
+            SpecError: an expression refers to itself, or stands on too many groups.
+        """
+        parts = [self._dynamic(each) for each in groups if each.kind == "dynamic"]
+        static = [each.id for each in groups if each.kind == "static"]
+        if static:
+            parts.append(_by_hand("include", static))
+        return or_(*parts) if parts else false()
+
+    def _dynamic(self, group: GroupFacts) -> Clause:
+        self._enter(group)
+        found = self._clause(parse(group.expression))
+        self._inside.pop()
+        return and_(
+            or_(found, _by_hand("include", [group.id])), not_(_by_hand("exclude", [group.id]))
+        )
+
+    def _enter(self, group: GroupFacts) -> None:
+        if group in self._inside:
+            way = " → ".join(each.name for each in [*self._inside, group])
+            raise SpecError(
+                "expression", f"the group {group.name!r} refers to itself ({way})", "Change one"
+            )
+        self._expanded += 1
+        if self._expanded > EXPANSIONS_MAX:
+            raise SpecError(
+                "expression",
+                f"the expression stands on more than {EXPANSIONS_MAX} dynamic groups",
+                "Name fewer, or write one expression for them",
+            )
+        self._inside.append(group)
+
+    def _all(self) -> list[GroupFacts]:
+        if self._facts is None:
+            rows = self._session.execute(
+                select(Group.id, Group.name, Group.name_key, Group.kind, Group.expression)
+            )
+            self._facts = [GroupFacts(*row) for row in rows]
+        return self._facts
+
+
+def _by_hand(kind: str, group_ids: list[int]) -> Clause:
+    found = select(GroupMember.computer_id).where(
+        GroupMember.group_id.in_(group_ids), GroupMember.kind == kind
+    )
+    return Computer.id.in_(found)
