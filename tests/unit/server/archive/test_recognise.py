@@ -2,7 +2,7 @@ import pytest
 
 from deploy_server.domain.archive import Kind, accept, accept_single, recognise
 from deploy_server.domain.errors import SpecError
-from tests.support.archives import tar, tar_gz, zip_
+from tests.support.archive_bytes import tar, tar_gz, zip_
 
 TAR_GZ = tar_gz({"a": b"1"})
 ZIP = zip_({"a": b"1"})

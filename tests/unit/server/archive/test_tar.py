@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deploy_server.domain.archive import Contents, Limits, TarCheck
 from deploy_server.domain.errors import SpecError
-from tests.support.archives import LONG, special, tar, tar_gz
+from tests.support.archive_bytes import LONG, special, tar, tar_gz
 
 Members = Mapping[str, bytes | tarfile.TarInfo]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deploy_server.domain.archive import Contents, Limits, check_zip
 from deploy_server.domain.errors import SpecError
-from tests.support.archives import zip_, zip_link, zip_special
+from tests.support.archive_bytes import zip_, zip_link, zip_special
 
 
 def check(data: bytes, contents: Contents | None = None) -> Contents:
