@@ -1,0 +1,120 @@
+"""What differs between systems about processes: groups, sessions, detaching."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from deploy_agent.domain.outcome import SIGNAL_BASE
+
+UMASK = 0o022  # an agent's own is stricter, and programs expect this one
+
+# What systemd tells a service about itself; a program that believes it would speak for the agent.
+_SERVICE_ONLY = {
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "MAINPID",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "SYSTEMD_EXEC_PID",
+    "MEMORY_PRESSURE_WATCH",
+    "MEMORY_PRESSURE_WRITE",
+}
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def environment(inherited: Mapping[str, str], install_path: Path) -> dict[str, str]:
+    """Return the environment of an action: see the package's docstring."""
+    made = {name: value for name, value in inherited.items() if name not in _SERVICE_ONLY}
+    made["INSTALL_PATH"] = str(install_path)
+    if sys.platform != "win32":
+        made.setdefault("PATH", _PATH)
+        made.setdefault("HOME", os.path.expanduser("~"))  # noqa: PTH111 - from the user database
+    return made
+
+
+if sys.platform == "win32":
+
+    def spawn_runner(command: Sequence[str], env: Mapping[str, str], log: int, lock: int) -> None:
+        """Start the runner, tied to nothing of ours; it takes the lock itself."""
+        subprocess.Popen(
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            creationflags=subprocess.DETACHED_PROCESS
+            | subprocess.CREATE_NEW_PROCESS_GROUP
+            | subprocess.CREATE_BREAKAWAY_FROM_JOB,
+        )
+
+    def group_options() -> dict[str, Any]:
+        """Return what makes a program the head of a group that can be ended."""
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        return {"creationflags": flags}
+
+    def await_end(process: subprocess.Popen[bytes]) -> None:
+        """Return when `process` has ended."""
+        process.wait()
+
+    def end_group(process: subprocess.Popen[bytes], *, force: bool) -> None:
+        """Ask `process` and what it started to end; with `force` end them."""
+        command = ["taskkill", "/T", "/PID", str(process.pid)]
+        subprocess.run([*command, "/F"] if force else command, check=False, capture_output=True)
+
+else:
+
+    def spawn_runner(command: Sequence[str], env: Mapping[str, str], log: int, lock: int) -> None:
+        """Start the runner in a session of its own, with the descriptor `lock`.
+
+        It forks once more and its first process ends, so that init looks after the runner and
+        the agent has no child left to wait for.
+
+        Raises:
+            OSError: it did not start.
+        """
+        first = subprocess.Popen(
+            command,
+            env=env,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=(lock,),
+        )
+        if first.wait() != 0:
+            raise OSError(0, f"the runner ended at once with status {first.returncode}")
+
+    def group_options() -> dict[str, Any]:
+        """Return what makes a program the head of a group that can be ended."""
+        return {"start_new_session": True, "umask": UMASK}
+
+    def await_end(process: subprocess.Popen[bytes]) -> None:
+        """Return when `process` has ended.
+
+        Where the system can do that it is left a zombie: until somebody reaps it, its number, and
+        so its group's, is nobody else's.
+        """
+        if sys.platform == "linux":
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        else:
+            process.wait()
+
+    def end_group(process: subprocess.Popen[bytes], *, force: bool) -> None:
+        """Ask `process` and its whole group to end; with `force` end them."""
+        with suppress(ProcessLookupError, PermissionError):  # nobody is left
+            os.killpg(process.pid, signal.SIGKILL if force else signal.SIGTERM)
+
+
+def exit_code_of(returncode: int) -> int:
+    """Return an exit code as people know it: 128 + s where signal s ended the program."""
+    return SIGNAL_BASE - returncode if returncode < 0 and sys.platform != "win32" else returncode
