@@ -1,0 +1,41 @@
+"""Numbers that are given out once and never again, whoever asks at the same time."""
+
+from typing import Any
+
+from sqlalchemy import case
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from deploy_server.storage.models import Allocation
+
+
+def allocate(session: Session, series: str, at_least: int, count: int = 1) -> int:
+    """Return the first of `count` new numbers in a row: max(at_least, last + 1).
+
+    They are this transaction's until it ends; others who want some wait for it.
+
+    Args:
+        session: whose commit makes them used up.
+        series: `package` or `attempt`.
+        at_least: the smallest that will do.
+        count: how many.
+    """
+    table = Allocation
+    if session.get_bind().dialect.name == "postgresql":
+        insert: Any = postgresql.insert(table)
+    else:
+        insert = sqlite.insert(table)
+    following = case((table.last >= at_least, table.last + count), else_=at_least + count - 1)
+    statement = (
+        insert.values(series=series, last=at_least + count - 1)
+        .on_conflict_do_update(index_elements=[table.series], set_={"last": following})
+        .returning(table.last)
+    )
+    last: int = session.execute(statement).scalar_one()
+    return last - count + 1
+
+
+def last_allocated(session: Session, series: str) -> int | None:
+    """Return the last number given out, None before the first."""
+    found = session.get(Allocation, series, populate_existing=True)
+    return None if found is None else found.last
