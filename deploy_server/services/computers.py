@@ -3,27 +3,51 @@
 Every function takes `perimeter`, the tags a person is limited to; None means every computer.
 """
 
+import json
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, delete, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from deploy_server.domain.errors import NotFound, SpecError
+from deploy_server.storage.membership import groups_of
+from deploy_server.storage.models import (
+    Computer,
+    ComputerSection,
+    Group,
+    GroupMember,
+    SectionContent,
+    Setting,
+    SoftwareItem,
+    SoftwareSetItem,
+)
+from deploy_server.storage.search import search_clause, within
 
 Perimeter = frozenset[str] | None
 
+_SORT_COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
+    "name": Computer.name_key,
+    "device_id": Computer.device_id_key,
+    "tag": Computer.tag_key,
+    "os": Computer.os_key,
+    "os_version": Computer.os_version_sort,
+    "ip": Computer.ip,
+    "user": Computer.user_key,
+    "memory": Computer.memory,
+    "last_contact": Computer.last_contact,
+    "last_inventory": Computer.last_inventory,
+}
+
 #: What lists may be sorted by.
-SORTS = (
-    "name",
-    "device_id",
-    "tag",
-    "os",
-    "os_version",
-    "ip",
-    "user",
-    "memory",
-    "last_contact",
-    "last_inventory",
-)
+SORTS = tuple(_SORT_COLUMNS)
+
+PAGE_SIZE_MAX = 1000
+_BATCH = 500  # ids in one statement; every database takes that many parameters
+_STREAMED = 1000  # rows fetched at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +141,52 @@ def search_computers(
         SearchError: the expression; a SpecError with field `expression` that names the character.
         SpecError: field `sort` or `page`.
     """
-    raise NotImplementedError
+    clause = search_clause(session, expression, now)
+    return page_of(
+        session,
+        select(*_COLUMNS).where(clause, *within(perimeter)),
+        sort=sort,
+        descending=descending,
+        page=page,
+        page_size=page_size,
+    )
+
+
+def page_of(
+    session: Session,
+    statement: Select[Any],
+    *,
+    sort: str,
+    descending: bool,
+    page: int,
+    page_size: int,
+) -> ComputerPage:
+    """Return a page of the computers that `statement` selects with `listed_columns`.
+
+    Raises:
+        SpecError: field `sort` or `page`.
+    """
+    column = _sort_column(sort)
+    if page < 1 or not 1 <= page_size <= PAGE_SIZE_MAX:
+        raise SpecError("page", f"there is no page {page} of {page_size} rows", "Count from 1")
+    total = session.scalar(
+        statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
+    )
+    # The databases disagree on where NULL stands in an order; here it stands first, as '' does.
+    order: list[Any] = [column.is_not(None), column, Computer.id]
+    if not column.property.columns[0].nullable:
+        del order[0]
+    rows = session.execute(
+        statement.order_by(*(each.desc() for each in order) if descending else order)
+        .limit(page_size)
+        .offset((page - 1) * page_size)
+    )
+    return ComputerPage(tuple(ComputerRow(*row) for row in rows), total or 0, page, page_size)
+
+
+def listed_columns() -> Sequence[InstrumentedAttribute[Any]]:
+    """Return the columns that make a `ComputerRow`, in order."""
+    return _COLUMNS
 
 
 def count_computers(
@@ -128,7 +197,9 @@ def count_computers(
     Raises:
         SearchError: as `search_computers`.
     """
-    raise NotImplementedError
+    clause = search_clause(session, expression, now)
+    counted = select(func.count()).select_from(Computer).where(clause, *within(perimeter))
+    return session.scalar(counted) or 0
 
 
 def iter_computers(
@@ -139,7 +210,14 @@ def iter_computers(
     Raises:
         SearchError: as `search_computers`.
     """
-    raise NotImplementedError
+    clause = search_clause(session, expression, now)
+    rows = session.execute(
+        select(*_COLUMNS)
+        .where(clause, *within(perimeter))
+        .order_by(Computer.name_key, Computer.id)
+        .execution_options(yield_per=_STREAMED)
+    )
+    return (ComputerRow(*row) for row in rows)
 
 
 def get_computer(session: Session, device_id: str, *, perimeter: Perimeter = None) -> ComputerRow:
@@ -148,7 +226,7 @@ def get_computer(session: Session, device_id: str, *, perimeter: Perimeter = Non
     Raises:
         NotFound: no such computer inside the perimeter.
     """
-    raise NotImplementedError
+    return _one(session, Computer.device_id == device_id, device_id, perimeter)
 
 
 def get_computer_by_id(
@@ -159,7 +237,7 @@ def get_computer_by_id(
     Raises:
         NotFound: no such computer inside the perimeter.
     """
-    raise NotImplementedError
+    return _one(session, Computer.id == computer_id, str(computer_id), perimeter)
 
 
 def inventory_sections(
@@ -169,22 +247,66 @@ def inventory_sections(
 
     Shape: {"DRIVES": [[("TYPE", "/"), ("TOTAL", "258019")], ...], ...}
     """
-    raise NotImplementedError
+    rows = session.execute(
+        select(ComputerSection.name, SectionContent.content)
+        .join(SectionContent, SectionContent.id == ComputerSection.content_id)
+        .where(ComputerSection.computer_id == computer_id)
+        .order_by(ComputerSection.name)
+    )
+    return {
+        name: [
+            [(field, value) for field, value in element]
+            for element in json.loads(zlib.decompress(content))
+        ]
+        for name, content in rows
+    }
 
 
 def software_of(session: Session, computer_id: int) -> list[SoftwareRow]:
     """Return the installed software, by name."""
-    raise NotImplementedError
+    rows = session.execute(
+        select(SoftwareItem.name, SoftwareItem.version, SoftwareItem.publisher)
+        .join(SoftwareSetItem, SoftwareSetItem.item_id == SoftwareItem.id)
+        .join(Computer, Computer.software_set_id == SoftwareSetItem.set_id)
+        .where(Computer.id == computer_id)
+        .order_by(SoftwareItem.name_key, SoftwareItem.version_sort, SoftwareItem.id)
+    )
+    return [SoftwareRow(*row) for row in rows]
 
 
 def memberships_of(session: Session, computer_id: int, *, now: datetime) -> list[Membership]:
     """Return the groups that the computer is in or is kept out of, each with the reason."""
-    raise NotImplementedError
+    member_of = groups_of(session, computer_id, now)
+    rows = session.execute(
+        select(Group, GroupMember)
+        .outerjoin(
+            GroupMember,
+            (GroupMember.group_id == Group.id) & (GroupMember.computer_id == computer_id),
+        )
+        .where(Group.id.in_(member_of) | GroupMember.group_id.is_not(None))
+        .order_by(Group.name_key)
+    )
+    return [
+        Membership(
+            group_id=group.id,
+            name=group.name,
+            kind=group.kind,
+            member=group.id in member_of,
+            reason=_why_member(group, by_hand),
+        )
+        for group, by_hand in rows
+    ]
 
 
 def tags_in_use(session: Session) -> list[str]:
-    """Return every tag that a computer carries, sorted."""
-    raise NotImplementedError
+    """Return every tag that a computer carries, sorted; one spelling of each."""
+    rows = session.execute(
+        select(func.min(Computer.tag))
+        .where(Computer.tag_key != "")
+        .group_by(Computer.tag_key)
+        .order_by(Computer.tag_key)
+    )
+    return [tag for (tag,) in rows]
 
 
 def delete_computers(
@@ -198,4 +320,53 @@ def delete_computers(
     Raises:
         NotFound: one of them is not there; nothing was removed.
     """
-    raise NotImplementedError
+    wanted = list(dict.fromkeys(device_ids))
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), _BATCH):
+        batch = wanted[start : start + _BATCH]
+        rows = session.execute(
+            select(Computer.device_id, Computer.id).where(
+                Computer.device_id.in_(batch), *within(perimeter)
+            )
+        )
+        found.update((device_id, computer_id) for device_id, computer_id in rows)
+    missing = next((each for each in wanted if each not in found), None)
+    if missing is not None:
+        raise NotFound(f"there is no computer {missing[:80]!r}", _FIND)
+    ids = list(found.values())
+    for start in range(0, len(ids), _BATCH):
+        batch_ids = ids[start : start + _BATCH]
+        # Rows that belong to a computer go with it, by their foreign keys; settings have none.
+        of_them = (Setting.scope == "computer") & Setting.scope_id.in_(batch_ids)
+        session.execute(delete(Setting).where(of_them))
+        session.execute(delete(Computer).where(Computer.id.in_(batch_ids)))
+    return len(ids)
+
+
+_FIND = "Find it: deploy-server computer list"
+_COLUMNS: tuple[InstrumentedAttribute[Any], ...] = tuple(
+    getattr(Computer, each.name) for each in fields(ComputerRow)
+)
+
+
+def _one(session: Session, which: Any, label: str, perimeter: Perimeter) -> ComputerRow:
+    row = session.execute(select(*_COLUMNS).where(which, *within(perimeter))).first()
+    if row is None:
+        raise NotFound(f"there is no computer {label[:80]!r}", _FIND)
+    return ComputerRow(*row)
+
+
+def _sort_column(sort: str) -> InstrumentedAttribute[Any]:
+    try:
+        return _SORT_COLUMNS[sort]
+    except KeyError:
+        raise SpecError(
+            "sort", f"a list cannot be sorted by {sort[:40]!r}", f"Use one of {', '.join(SORTS)}"
+        ) from None
+
+
+def _why_member(group: Group, by_hand: GroupMember | None) -> str:
+    if by_hand is None:
+        return f"it matches {group.expression}"
+    verb = "put in" if by_hand.kind == "include" else "kept out"
+    return f"{verb} by {by_hand.added_by or 'somebody'}"
