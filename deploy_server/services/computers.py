@@ -309,6 +309,29 @@ def tags_in_use(session: Session) -> list[str]:
     return [tag for (tag,) in rows]
 
 
+def computer_ids(
+    session: Session, device_ids: Sequence[str], perimeter: Perimeter = None
+) -> list[int]:
+    """Return the ids of the rows of these computers, each once, in their order.
+
+    Raises:
+        NotFound: one of them is not there, or not inside the perimeter.
+    """
+    wanted = list(dict.fromkeys(device_ids))
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), _BATCH):
+        rows = session.execute(
+            select(Computer.device_id, Computer.id).where(
+                Computer.device_id.in_(wanted[start : start + _BATCH]), *within(perimeter)
+            )
+        )
+        found.update((row.device_id, row.id) for row in rows)
+    missing = next((each for each in wanted if each not in found), None)
+    if missing is not None:
+        raise NotFound(f"there is no computer {missing[:80]!r}", _FIND)
+    return [found[each] for each in wanted]
+
+
 def delete_computers(
     session: Session, device_ids: Sequence[str], *, actor: str, perimeter: Perimeter = None
 ) -> int:
@@ -320,20 +343,7 @@ def delete_computers(
     Raises:
         NotFound: one of them is not there; nothing was removed.
     """
-    wanted = list(dict.fromkeys(device_ids))
-    found: dict[str, int] = {}
-    for start in range(0, len(wanted), _BATCH):
-        batch = wanted[start : start + _BATCH]
-        rows = session.execute(
-            select(Computer.device_id, Computer.id).where(
-                Computer.device_id.in_(batch), *within(perimeter)
-            )
-        )
-        found.update((device_id, computer_id) for device_id, computer_id in rows)
-    missing = next((each for each in wanted if each not in found), None)
-    if missing is not None:
-        raise NotFound(f"there is no computer {missing[:80]!r}", _FIND)
-    ids = list(found.values())
+    ids = computer_ids(session, device_ids, perimeter)
     for start in range(0, len(ids), _BATCH):
         batch_ids = ids[start : start + _BATCH]
         # Rows that belong to a computer go with it, by their foreign keys; settings have none.

@@ -3,12 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Literal
 
+from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.orm import Session
 
-from deploy_server.services.computers import ComputerPage
+from deploy_agent.wire.result import ResultClass
+from deploy_server.domain.errors import Conflict, Forbidden, NotFound, SpecError
+from deploy_server.domain.group import (
+    check_description,
+    check_expression,
+    check_name,
+    check_visible,
+)
+from deploy_server.services.computers import ComputerPage, computer_ids, listed_columns, page_of
+from deploy_server.storage.models import Assignment, Computer, Group, GroupMember, Setting
+from deploy_server.storage.search import Searcher, within
+from deploy_server.storage.types import fold
+from deploy_server.storage.upsert import insert_or_update
 
 Perimeter = frozenset[str] | None
+
+_BATCH = 500  # ids in one statement; every database takes that many parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +58,20 @@ def list_groups(
     session: Session, *, now: datetime, perimeter: Perimeter = None, visible_only: bool = False
 ) -> list[GroupRow]:
     """Return the groups by name, with their member counts."""
-    raise NotImplementedError
+    statement = select(Group).order_by(Group.name_key)
+    if visible_only:
+        statement = statement.where(Group.visible)
+    groups = session.scalars(statement).all()
+    by_hand = _count_static(session, perimeter)
+    members = Searcher(session, now).groups
+    rows = []
+    for group in groups:
+        if group.kind == "static":
+            count = by_hand.get(group.id, 0)
+        else:
+            count = _count(session, members.by_id([group.id]), perimeter)
+        rows.append(_row(group, count))
+    return rows
 
 
 def get_group(
@@ -53,7 +82,8 @@ def get_group(
     Raises:
         NotFound: no such group.
     """
-    raise NotImplementedError
+    group = _find(session, name)
+    return _row(group, _count(session, _members(session, group, now), perimeter))
 
 
 def group_members(
@@ -72,7 +102,15 @@ def group_members(
     Raises:
         NotFound: no such group.
     """
-    raise NotImplementedError
+    clause = _members(session, _find(session, name), now)
+    return page_of(
+        session,
+        select(*listed_columns()).where(clause, *within(perimeter)),
+        sort=sort,
+        descending=descending,
+        page=page,
+        page_size=page_size,
+    )
 
 
 def add_group(
@@ -91,7 +129,21 @@ def add_group(
         SpecError: field `name`, `visible` or `expression`.
         Conflict: the name is taken.
     """
-    raise NotImplementedError
+    group = Group(
+        name=_check_free(session, check_name(name)),
+        name_key=fold(name.strip()),
+        description=check_description(description),
+        kind="static" if expression is None else "dynamic",
+        expression=check_expression(expression),
+        visible=check_visible(visible, expression is not None),
+        created_at=now,
+        created_by=actor,
+    )
+    with session.begin_nested():
+        session.add(group)
+        session.flush()
+        clause = _members(session, group, now)
+    return _row(group, _count(session, clause, None))
 
 
 def edit_group(
@@ -111,7 +163,25 @@ def edit_group(
         SpecError: as `add_group`.
         Conflict: the new name is taken.
     """
-    raise NotImplementedError
+    group = _find(session, name)
+    dynamic = group.kind == "dynamic"
+    if expression is not None and not dynamic:
+        raise SpecError(
+            "expression", f"{group.name} is a static group", "Make a dynamic group instead"
+        )
+    with session.begin_nested():
+        if new_name is not None:
+            group.name = _check_free(session, check_name(new_name), group.id)
+            group.name_key = fold(group.name)
+        if expression is not None:
+            group.expression = check_expression(expression)
+        if description is not None:
+            group.description = check_description(description)
+        if visible is not None:
+            group.visible = check_visible(visible, dynamic)
+        session.flush()
+        clause = _members(session, group, now)
+    return _row(group, _count(session, clause, None))
 
 
 def delete_group(session: Session, name: str) -> None:
@@ -120,7 +190,10 @@ def delete_group(session: Session, name: str) -> None:
     Raises:
         NotFound: no such group.
     """
-    raise NotImplementedError
+    group = _find(session, name)
+    session.execute(delete(Assignment).where(*_waiting_through(group)))
+    session.execute(delete(Setting).where(Setting.scope == "group", Setting.scope_id == group.id))
+    session.execute(delete(Group).where(Group.id == group.id))
 
 
 def include(
@@ -138,7 +211,9 @@ def include(
         NotFound: no such group, or a computer outside the perimeter.
         Forbidden: with a perimeter, where the group is not visible.
     """
-    raise NotImplementedError
+    group = _changeable(session, name, perimeter)
+    ids = computer_ids(session, device_ids, perimeter)
+    return _say_by_hand(session, group, ids, "include", actor, now)
 
 
 def exclude(
@@ -155,7 +230,11 @@ def exclude(
     Raises:
         As `include`.
     """
-    raise NotImplementedError
+    group = _changeable(session, name, perimeter)
+    ids = computer_ids(session, device_ids, perimeter)
+    changed = _say_by_hand(session, group, ids, "exclude", actor, now)
+    _withdraw(session, group, ids)
+    return changed
 
 
 def reset(
@@ -171,4 +250,130 @@ def reset(
     Raises:
         As `include`.
     """
-    raise NotImplementedError
+    group = _changeable(session, name, perimeter)
+    ids = computer_ids(session, device_ids, perimeter)
+    number = 0
+    for batch in _batches(ids):
+        gone = session.execute(
+            delete(GroupMember)
+            .where(GroupMember.group_id == group.id, GroupMember.computer_id.in_(batch))
+            .returning(GroupMember.computer_id)
+        )
+        number += len(gone.all())
+    _withdraw(session, group, ids)
+    return number
+
+
+def _find(session: Session, name: str) -> Group:
+    group = session.scalar(select(Group).where(Group.name_key == fold(name.strip())))
+    if group is None:
+        raise NotFound(f"there is no group {name[:80]!r}", "Find it: deploy-server group list")
+    return group
+
+
+def _changeable(session: Session, name: str, perimeter: Perimeter) -> Group:
+    """Return a group whose members somebody with this perimeter may change."""
+    group = _find(session, name)
+    if perimeter is not None and not group.visible:
+        raise Forbidden(
+            f"the members of {group.name} are an administrator's to choose",
+            "Ask one to make the group visible",
+        )
+    return group
+
+
+def _members(session: Session, group: Group, now: datetime) -> ColumnElement[bool]:
+    return Searcher(session, now).groups.by_id([group.id])
+
+
+def _count(session: Session, clause: ColumnElement[bool], perimeter: Perimeter) -> int:
+    counted = select(func.count()).select_from(Computer).where(clause, *within(perimeter))
+    return session.scalar(counted) or 0
+
+
+def _count_static(session: Session, perimeter: Perimeter) -> dict[int, int]:
+    counted = (
+        select(GroupMember.group_id, func.count())
+        .join(Computer, Computer.id == GroupMember.computer_id)
+        .where(GroupMember.kind == "include", *within(perimeter))
+        .group_by(GroupMember.group_id)
+    )
+    return {row[0]: row[1] for row in session.execute(counted)}
+
+
+def _row(group: Group, members: int) -> GroupRow:
+    return GroupRow(
+        id=group.id,
+        name=group.name,
+        description=group.description,
+        kind=group.kind,
+        expression=group.expression,
+        visible=group.visible,
+        members=members,
+        created_at=group.created_at,
+        created_by=group.created_by,
+    )
+
+
+def _check_free(session: Session, name: str, own_id: int | None = None) -> str:
+    taken = session.scalar(select(Group.id).where(Group.name_key == fold(name)))
+    if taken not in (None, own_id):
+        raise Conflict(f"there is a group {name} already", "Choose another name")
+    return name
+
+
+def _batches(ids: Sequence[int]) -> list[Sequence[int]]:
+    return [ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH)]
+
+
+def _say_by_hand(
+    session: Session,
+    group: Group,
+    ids: Sequence[int],
+    kind: Literal["include", "exclude"],
+    actor: str,
+    now: datetime,
+) -> int:
+    known: set[int] = set()
+    for batch in _batches(ids):
+        known.update(
+            session.scalars(
+                select(GroupMember.computer_id).where(
+                    GroupMember.group_id == group.id,
+                    GroupMember.kind == kind,
+                    GroupMember.computer_id.in_(batch),
+                )
+            )
+        )
+    rows: list[dict[str, Any]] = [
+        {
+            "group_id": group.id,
+            "computer_id": each,
+            "kind": kind,
+            "added_at": now,
+            "added_by": actor,
+        }
+        for each in ids
+        if each not in known
+    ]
+    key = ("group_id", "computer_id")
+    insert_or_update(session, GroupMember, rows, key, ("kind", "added_at", "added_by"))
+    return len(rows)
+
+
+def _waiting_through(group: Group) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Assignment.group_id == group.id,
+        Assignment.status_class == ResultClass.WAITING,
+        Assignment.cleared_at.is_(None),
+    )
+
+
+def _withdraw(session: Session, group: Group, ids: Sequence[int]) -> None:
+    """Take packages of the group back that these computers were not told of (contract.md 5)."""
+    for batch in _batches(ids):
+        session.execute(
+            delete(Assignment).where(
+                and_(*_waiting_through(group)), Assignment.computer_id.in_(batch)
+            )
+        )
