@@ -23,7 +23,6 @@ class PlainWebServer:
         requests: the paths asked for, in order.
         posts: the path and body of each POST, in order.
         faults: what to answer instead of the file, by path.
-        posts: what answers a POST, by path; without one the answer is 501.
     """
 
     def __init__(self, folder: Path, *, certificate: Path | None = None) -> None:
@@ -31,7 +30,6 @@ class PlainWebServer:
         self.requests: list[str] = []
         self.posts: list[tuple[str, bytes]] = []
         self.faults: dict[str, Fault] = {}
-        self.posts: dict[str, Callable[[http.server.BaseHTTPRequestHandler], None]] = {}
         handler = functools.partial(_Handler, self, directory=str(folder))
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         if certificate is not None:
@@ -106,13 +104,6 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             self.send_header("Content-Length", str(len(fault)))
             self.end_headers()
             self.wfile.write(fault)
-
-    def do_POST(self) -> None:
-        self.owner.requests.append(self.path)
-        if self.path in self.owner.posts:
-            self.owner.posts[self.path](self)
-        else:
-            self.send_error(HTTPStatus.NOT_IMPLEMENTED)
 
     def log_message(self, format: str, *values: object) -> None:
         """The requests are in the owner's list; standard error stays clean."""
