@@ -1,17 +1,45 @@
-"""Building packages: an upload becomes fragments, an info file and a row."""
+"""Building packages: an upload becomes fragments, an info file and a row.
 
-from collections.abc import Callable
+Files first, row second: what agents can be told of is there. What a crash leaves is
+services/sweeping.py's business.
+"""
+
 from datetime import datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError
 from sqlalchemy.orm import Session
 
+from deploy_agent.wire.terms import PACKAGE_ID_MAX
+from deploy_server.domain.errors import Conflict
+from deploy_server.domain.layout import Content, digest_of, info_of
+from deploy_server.domain.package import check_spec
 from deploy_server.domain.spec import PackageSpec
-from deploy_server.storage.fragments import FragmentStore
-from deploy_server.storage.models import Package
+from deploy_server.services.filling import bare_name, fill, kind_of, put_info
+from deploy_server.services.intake import Intake, Progress
+from deploy_server.storage.allocation import allocate
+from deploy_server.storage.fragments import FragmentStore, Staging
+from deploy_server.storage.models import Package, Setting
+from deploy_server.storage.types import fold
 
-#: Called with the bytes taken so far and all of them, None where nobody knows.
-Progress = Callable[[int, int | None], None]
+__all__ = ["Progress", "build_package"]
+
+_ID_MIN = 1_000_000_000  # the smallest number of ten digits
+_MIB = 1024**2
+
+#: Fields of a specification that only the info file needs besides; where a package has a value.
+OPTIONS = (
+    "notify_text",
+    "notify_countdown",
+    "can_abort",
+    "can_delay",
+    "done_text",
+    "success_codes",
+    "reboot_codes",
+    "retry_codes",
+    "execution_timeout",
+)
 
 
 def build_package(
@@ -42,13 +70,156 @@ def build_package(
         file_name: what the file was called, for people; the name inside an archive that wraps it.
         length: bytes of the file where the caller knows them, None where not.
         max_bytes: the largest file that is taken.
-        progress: called now and then.
+        progress: called with the bytes taken so far and all of them, None where nobody knows.
 
     Raises:
-        SpecErrors: a field is wrong, or the file is (field `file`).
+        SpecErrors: fields are wrong.
+        SpecError: the file is wrong; field `file`, `target` or `fragment_size`.
         Conflict: the name is taken.
         TooLarge: the file is larger than `max_bytes`.
         StorageError: the disk is full or refuses.
         After any of them nothing is left but, perhaps, an unused id.
     """
-    raise NotImplementedError
+    check_spec(spec, source is not None)
+    refuse_taken_name(session, spec.name)
+    intake = None if source is None else Intake(source, length, max_bytes, progress)
+    if intake is not None:
+        kind_of(spec, intake.head)
+    ratio = fragment_ratio(session)
+    package_id = _new_id(session, now)
+    name = bare_name(file_name)
+    with store.begin(package_id) as staging:
+        content = None
+        if intake is not None:
+            content = fill(
+                store, staging, package_id, spec, intake, now=now, file_name=name, ratio=ratio
+            )
+        put_info(staging, info_of(package_id, spec, content))
+        package = Package(
+            id=package_id,
+            created_at=now,
+            created_by=actor,
+            revision=1,
+            file_name=name if intake else "",
+            **described(spec),
+            **content_fields(spec, content),
+        )
+        staging.publish()
+        session.add(package)
+        settle(session, staging, package)
+    return package
+
+
+def refuse_taken_name(session: Session, name: str, package_id: int | None = None) -> None:
+    """Return when no other package that is not deleted is called `name`.
+
+    Raises:
+        Conflict: one is.
+    """
+    same = select(Package.id).where(Package.name_key == fold(name), Package.deleted_at.is_(None))
+    other = session.scalar(same.where(Package.id != (package_id or 0)))
+    if other is not None:
+        raise Conflict(
+            f"the name {name} is taken: package {other} has it",
+            "Choose another name, change that package, or delete it first",
+        )
+
+
+def fragment_ratio(session: Session) -> int | None:
+    """Return DOWNLOAD_RATIO_FRAG in bytes where DOWNLOAD_ACTIVATE_FRAG switches it on."""
+    rows = session.scalars(
+        select(Setting).where(
+            Setting.scope == "global",
+            Setting.name.in_(["DOWNLOAD_ACTIVATE_FRAG", "DOWNLOAD_RATIO_FRAG"]),
+        )
+    )
+    values = {row.name: row.value for row in rows}
+    ratio = values.get("DOWNLOAD_RATIO_FRAG", "")
+    if values.get("DOWNLOAD_ACTIVATE_FRAG") != "1" or not ratio.isdecimal() or not int(ratio):
+        return None
+    return int(ratio) * _MIB
+
+
+def described(spec: PackageSpec) -> dict[str, Any]:
+    """Return the columns of a package that say what people said about it."""
+    options = {name: getattr(spec, name) for name in OPTIONS}
+    given = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in options.items()
+        if value is not None and value is not False and value != ()
+    }
+    return {
+        "name": spec.name,
+        "name_key": fold(spec.name),
+        "description": spec.description,
+        "os": spec.os,
+        "action": spec.action,
+        "target": spec.target,
+        "priority": spec.priority,
+        "protocol": spec.protocol,
+        "options": given,
+    }
+
+
+def content_fields(spec: PackageSpec, content: Content | None) -> dict[str, Any]:
+    """Return the columns of a package that say what its file is."""
+    if content is None:
+        return {"size": 0, "fragments": 0, "fragment_size": None, "sha256": None}
+    return {
+        "size": content.plan.size,
+        "fragments": content.plan.count,
+        "fragment_size": content.plan.fragment_size,
+        "digest": digest_of(spec, content).text,
+        "digest_algorithm": spec.digest_algorithm,
+        "digest_encoding": spec.digest_encoding,
+        "sha256": content.sha256.hex(),
+    }
+
+
+def settle(session: Session, staging: Staging, package: Package) -> None:
+    """Commit the row of what was published; the files follow the row, whatever happens.
+
+    Raises:
+        Conflict: the name was taken meanwhile.
+    """
+    package_id, revision, name = package.id, package.revision, package.name
+    try:
+        session.commit()
+    except BaseException as error:
+        # Also Ctrl-C, and a connection that broke: the commit may have come through.
+        _follow_row(session, staging, package_id, revision)
+        if isinstance(error, IntegrityError):
+            refuse_taken_name(session, name, package_id)
+        raise
+    staging.finish()
+
+
+def _follow_row(session: Session, staging: Staging, package_id: int, revision: int) -> None:
+    try:
+        session.rollback()
+    except InvalidRequestError:  # it was interrupted between two of its own steps
+        session.invalidate()
+    try:
+        found = session.scalar(select(Package.revision).where(Package.id == package_id))
+        session.rollback()
+    except DBAPIError:
+        staging.leave()
+        return
+    if found == revision:
+        staging.finish()
+
+
+def _new_id(session: Session, now: datetime) -> int:
+    """Return a package id that was never given out; committed, so that it never will be again."""
+    seconds = int(now.timestamp())
+    # Past the last possible id, as after 2038, there is only counting on.
+    at_least = seconds if _ID_MIN <= seconds <= PACKAGE_ID_MAX else _ID_MIN
+    package_id = allocate(session, "package", at_least)
+    if package_id > PACKAGE_ID_MAX:
+        session.rollback()
+        raise Conflict(
+            f"there are no package ids left: the last one was {PACKAGE_ID_MAX}",
+            "Look whether the clock of this server was ever wrong",
+        )
+    session.commit()
+    return package_id

@@ -7,9 +7,10 @@ on its way stands in a staging folder that no web server reads.
 
 import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol, Self, cast
 
 from deploy_agent.wire.errors import WireError
 from deploy_agent.wire.fragment import FRAGMENTS_FILE, INFO_FILE, FragmentPlan
@@ -19,7 +20,13 @@ from deploy_server.storage.atomic import sync_folder
 from deploy_server.storage.disk import storage_errors
 from deploy_server.storage.joined import open_joined
 from deploy_server.storage.lock import FileLock
-from deploy_server.storage.staging import LocalStaging, remove_folder, take_lock
+from deploy_server.storage.staging import (
+    FOLDER_MODE,
+    PRIVATE_MODE,
+    LocalStaging,
+    remove_folder,
+    take_lock,
+)
 
 _STAGED = re.compile(r"([0-9]{10})(\.lock|\.aside)?\Z", re.ASCII)
 
@@ -73,6 +80,9 @@ class Staging(Protocol):
 
     def finish(self) -> None:
         """Let go: what was published stays, an older folder goes."""
+
+    def leave(self) -> None:
+        """Let go and change nothing more: nobody knows what is right, `recover` will find out."""
 
     def __enter__(self) -> Self: ...
 
@@ -144,6 +154,12 @@ class FragmentStore(Protocol):
     def free_bytes(self) -> int:
         """Return how many bytes new packages may take."""
 
+    def scratch(self) -> BinaryIO:
+        """Return an empty file for reading and writing that is gone when it is closed.
+
+        It raises OSError when the disk refuses.
+        """
+
 
 class LocalFragmentStore:
     """A store in two folders of one file system.
@@ -212,7 +228,7 @@ class LocalFragmentStore:
     def recover(self, package_id: int, revision: Callable[[], int | None]) -> str | None:
         """Leave of a package exactly what its row says, after a crash."""
         with storage_errors(f"package {package_id} cannot be put in order"):
-            self.staging.mkdir(parents=True, exist_ok=True)
+            self.staging.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
             lock = FileLock.take(self._staged(package_id, ".lock"))
             if lock is None:
                 return None
@@ -222,7 +238,14 @@ class LocalFragmentStore:
     def free_bytes(self) -> int:
         """Return how many bytes new packages may take."""
         with storage_errors(f"the free space of {self.download} cannot be told"):
+            self.download.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             return shutil.disk_usage(self.download).free
+
+    def scratch(self) -> BinaryIO:
+        """Return an empty file for reading and writing that is gone when it is closed."""
+        with storage_errors(f"nothing can be written to {self.staging}"):
+            self.staging.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
+            return cast(BinaryIO, tempfile.TemporaryFile(dir=self.staging))
 
     def _recover(self, package_id: int, revision: int | None) -> str | None:
         published = self._folder(package_id)

@@ -23,6 +23,7 @@ from deploy_server.storage.lock import FileLock
 
 # Web servers and mirror tools run as other users, and nothing in these folders is private.
 FOLDER_MODE = 0o755
+PRIVATE_MODE = 0o700
 FILE_MODE = 0o644
 
 _SYNCS_MAX = 8  # files that wait for the disk; the writer waits then too
@@ -46,7 +47,7 @@ class StagedFile:
             StorageError: the disk is full or refuses.
         """
         with storage_errors(self._what):
-            self._file.write(data)
+            _write(self._file, data)
 
     def close(self) -> None:
         """Say that the file is complete.
@@ -136,6 +137,12 @@ class LocalStaging:
         self._done = True
         self._let_go()
 
+    def leave(self) -> None:
+        """Let go and change nothing more: nobody knows what is right, `recover` will find out."""
+        self._done = True
+        self._syncer.stop()
+        self._lock.release()
+
     def __enter__(self) -> Self:
         return self
 
@@ -165,7 +172,7 @@ def take_lock(package_id: int, staging: Path) -> FileLock:
     Raises:
         Conflict: somebody who lives has it.
     """
-    staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    staging.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
     lock = FileLock.take(staging / f"{package_id:010d}.lock")
     if lock is None:
         raise Conflict(
@@ -205,6 +212,10 @@ def exchange(one: Path, other: Path) -> None:
     other.rename(aside)
     one.rename(other)
     aside.rename(one)
+
+
+def _write(file: BinaryIO, data: bytes | memoryview) -> None:
+    file.write(data)
 
 
 def _sync_and_close(file: BinaryIO) -> None:
