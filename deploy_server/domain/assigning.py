@@ -125,8 +125,8 @@ class Verdict(Enum):
 
 def judge_report(
     code: ResultCode, attempt: int | None, row_attempt: int, row_status: str
-) -> tuple[Verdict, str]:
-    """Return what a report does to an assignment, and the note for history.
+) -> Verdict:
+    """Return what a report does to an assignment.
 
     Args:
         code: what arrived.
@@ -135,16 +135,11 @@ def judge_report(
         row_status: of the assignment.
     """
     if attempt is not None and attempt < row_attempt:
-        return Verdict.HISTORY, "of an older attempt"
-    row = stored_status(row_status)
-    if row.is_final and row.text == code.text and attempt in (None, row_attempt):
-        return Verdict.REPEAT, ""
-    return Verdict.TAKE, ""
-
-
-def stored_status(text: str) -> ResultCode:
-    """Return a status from the database with its meaning."""
-    return ResultCode.parse(text)
+        return Verdict.HISTORY
+    status = ResultCode.parse(row_status)
+    if status.is_final and status.text == code.text and attempt in (None, row_attempt):
+        return Verdict.REPEAT
+    return Verdict.TAKE
 
 
 def reported_class(code: ResultCode) -> ResultClass:

@@ -3,12 +3,28 @@
 The table of options and how scopes combine are domain/settings.py's; here are the rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
+from sqlalchemy import ColumnElement, Select, and_, delete, or_, select
 from sqlalchemy.orm import Session
+
+from deploy_server.domain.errors import NotFound, SpecError
+from deploy_server.domain.options import GLOBAL, Kind, Option
+from deploy_server.domain.settings import (
+    OPTIONS,
+    Effective,
+    GroupValues,
+    find_option,
+    resolve,
+)
+from deploy_server.storage.membership import groups_of
+from deploy_server.storage.models import Computer, Group, Setting
+from deploy_server.storage.search import within
+from deploy_server.storage.types import fold
+from deploy_server.storage.upsert import insert_or_update
 
 Perimeter = frozenset[str] | None
 
@@ -94,7 +110,14 @@ def computer_scope(session: Session, device_id: str, *, perimeter: Perimeter = N
     Raises:
         NotFound: no such computer inside the perimeter.
     """
-    raise NotImplementedError
+    found = session.scalar(
+        select(Computer.id).where(Computer.device_id == device_id, *within(perimeter))
+    )
+    if found is None:
+        raise NotFound(
+            f"there is no computer {device_id[:80]!r}", "Find it: deploy-server computer list"
+        )
+    return Scope("computer", found, device_id)
 
 
 def group_scope(session: Session, name: str) -> Scope:
@@ -103,12 +126,20 @@ def group_scope(session: Session, name: str) -> Scope:
     Raises:
         NotFound: no such group.
     """
-    raise NotImplementedError
+    found = session.execute(
+        select(Group.id, Group.name).where(Group.name_key == fold(name))
+    ).first()
+    if found is None:
+        raise NotFound(f"there is no group {name[:80]!r}", "Find it: deploy-server group list")
+    return Scope("group", found.id, found.name)
 
 
 def list_settings(session: Session, scope: Scope = EVERYBODY) -> list[SettingView]:
     """Return every option that may be set in `scope`, in the order people read them."""
-    raise NotImplementedError
+    rows = session.execute(_select().where(_in_scope(scope)))
+    set_here = {row.name: row for row in rows}
+    options = [option for option in OPTIONS if scope.kind in option.scopes]
+    return [_view(option, scope, set_here.get(option.name)) for option in options]
 
 
 def get_setting(session: Session, name: str, scope: Scope = EVERYBODY) -> SettingView:
@@ -117,7 +148,9 @@ def get_setting(session: Session, name: str, scope: Scope = EVERYBODY) -> Settin
     Raises:
         SpecError: no such option, or not in this scope; field `name`.
     """
-    raise NotImplementedError
+    option = _option(name, scope)
+    row = session.execute(_select().where(_in_scope(scope), Setting.name == option.name)).first()
+    return _view(option, scope, row)
 
 
 def set_setting(
@@ -134,7 +167,18 @@ def set_setting(
     Raises:
         SpecError: field `name` or `value`.
     """
-    raise NotImplementedError
+    option = _option(name, scope)
+    row = {
+        "scope": scope.kind,
+        "scope_id": scope.id,
+        "name": option.name,
+        "value": option.check(value),
+        "changed_at": now,
+        "changed_by": actor,
+    }
+    key = ("scope", "scope_id", "name")
+    insert_or_update(session, Setting, [row], key, ("value", "changed_at", "changed_by"))
+    return get_setting(session, option.name, scope)
 
 
 def unset_setting(
@@ -145,7 +189,11 @@ def unset_setting(
     Raises:
         SpecError: no such option; field `name`.
     """
-    raise NotImplementedError
+    option = _option(name, scope)
+    gone = session.execute(
+        delete(Setting).where(_in_scope(scope), Setting.name == option.name).returning(Setting.name)
+    )
+    return gone.first() is not None
 
 
 def effective_settings(
@@ -156,4 +204,86 @@ def effective_settings(
     Raises:
         NotFound: no such computer.
     """
-    raise NotImplementedError
+    if session.get(Computer, computer_id) is None:
+        raise NotFound(f"there is no computer {computer_id}")
+    effective = load_effective(session, computer_id, groups_of(session, computer_id, now))
+    return [
+        EffectiveSetting(
+            name=option.name,
+            value=effective.values[option.name],
+            origin=_ORIGINS.get(effective.origins[option.name], effective.origins[option.name]),
+            unit=option.unit,
+            meaning=option.meaning,
+        )
+        for option in OPTIONS
+        if "computer" in option.scopes
+    ]
+
+
+def everybody(session: Session) -> Effective:
+    """Return what counts for a computer that nothing special was said about."""
+    return load_effective(session, None, {})
+
+
+def load_effective(
+    session: Session, computer_id: int | None, groups: Mapping[int, str]
+) -> Effective:
+    """Return what counts for a computer in `groups` (id: name), with one statement."""
+    wanted: list[ColumnElement[bool]] = [Setting.scope == "global"]
+    if computer_id is not None:
+        wanted.append(and_(Setting.scope == "computer", Setting.scope_id == computer_id))
+    if groups:
+        wanted.append(and_(Setting.scope == "group", Setting.scope_id.in_(groups)))
+    values: dict[tuple[str, int], dict[str, str]] = {("global", 0): {}}
+    columns = (Setting.scope, Setting.scope_id, Setting.name, Setting.value)
+    for scope, scope_id, name, value in session.execute(select(*columns).where(or_(*wanted))):
+        values.setdefault((scope, scope_id), {})[name] = value
+    shared = [
+        GroupValues(name, values["group", group_id])
+        for group_id, name in groups.items()
+        if ("group", group_id) in values
+    ]
+    if values["global", 0].get("ENABLE_GROUPS") == "0":
+        shared = []
+    return resolve(values["global", 0], shared, values.get(("computer", computer_id or 0)))
+
+
+_ORIGINS = {"computer": "this computer", "global": "everybody"}
+
+
+def _option(name: str, scope: Scope) -> Option:
+    option = find_option(name)
+    if scope.kind not in option.scopes:
+        raise SpecError(
+            "name", f"{option.name} is for everybody, not for one {scope.kind}", "Set it globally"
+        )
+    return option
+
+
+def _select() -> Select[str, str, datetime, str]:
+    return select(Setting.name, Setting.value, Setting.changed_at, Setting.changed_by)
+
+
+def _in_scope(scope: Scope) -> ColumnElement[bool]:
+    return and_(Setting.scope == scope.kind, Setting.scope_id == scope.id)
+
+
+def _view(option: Option, scope: Scope, row: Any) -> SettingView:
+    unset = option.default if scope.kind == GLOBAL else ""
+    value = unset if row is None else row.value
+    return SettingView(
+        name=option.name,
+        value=value,
+        is_set=row is not None,
+        default=option.default,
+        kind=option.kind.value,
+        unit=option.unit,
+        meaning=option.meaning,
+        scopes=option.scopes,
+        minimum=option.minimum if option.kind is Kind.NUMBER else None,
+        maximum=option.maximum if option.kind is Kind.NUMBER else None,
+        choices=option.choices,
+        warning=option.warnings.get(value, ""),
+        changed_at=None if row is None else row.changed_at,
+        changed_by="" if row is None else row.changed_by,
+    )

@@ -1,5 +1,7 @@
 """Tokens become a tree, or an error that names the character and what may stand there."""
 
+from functools import lru_cache
+
 from deploy_server.domain.search.errors import SearchError
 from deploy_server.domain.search.fields import Argument, Field, find_field
 from deploy_server.domain.search.tokens import Token, tokenize
@@ -12,6 +14,7 @@ WEIGHT_MAX = 200  # comparisons and wildcards; databases refuse deeper trees
 _NEGATIONS = {"!=": "=", "!~": "~"}
 
 
+@lru_cache(maxsize=512)
 def parse(text: str) -> Node:
     """Return what `text` means.
 

@@ -1,0 +1,167 @@
+"""What may be offered to a computer: its own open rows, and what its groups have."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, and_, bindparam, select
+from sqlalchemy.orm import Session
+
+from deploy_agent.wire.result import NOTIFIED, WAITING, ResultClass
+from deploy_server.domain.offering import Candidate
+from deploy_server.storage.models import Activation, Assignment, GroupAssignment, Package
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A candidate with where it comes from.
+
+    Attributes:
+        candidate: the package.
+        package_name: for the history of results.
+        row_id: of its assignment; None where there is none yet.
+        is_waiting: nobody was told of it under this attempt.
+        offered_revision: of the package when it was last offered.
+        group_id: the group it comes from, None for an assignment to the computer.
+        activation_id: which activation.
+        group_attempt: of the group's assignment, None for an assignment to the computer.
+        assigned_at: when.
+        assigned_by: by whom.
+    """
+
+    candidate: Candidate
+    package_name: str
+    row_id: int | None
+    is_waiting: bool
+    offered_revision: int | None
+    group_id: int | None
+    activation_id: int
+    group_attempt: int | None
+    assigned_at: datetime
+    assigned_by: str
+
+
+def _columns(source: type[Assignment] | type[GroupAssignment]) -> list[Any]:
+    return [
+        Package.id.label("package_id"),
+        Package.name.label("package_name"),
+        Package.os,
+        Package.digest_algorithm,
+        Package.digest_encoding,
+        Package.revision,
+        Activation.info_url,
+        Activation.fragment_url,
+        source.attempt,
+        source.force,
+        source.schedule,
+        source.postcmd,
+        source.group_id,
+        source.activation_id,
+        source.assigned_at,
+        source.assigned_by,
+    ]
+
+
+def _select(source: type[Assignment] | type[GroupAssignment], *more: Any) -> Select[Any]:
+    return (
+        select(*_columns(source), *more)
+        .select_from(source)
+        .join(Package, Package.id == source.package_id)
+        .join(Activation, Activation.id == source.activation_id)
+        .where(Package.deleted_at.is_(None), Activation.ended_at.is_(None))
+    )
+
+
+# Locked, so that a new assignment at this moment is seen before or after, never half.
+_OWN = (
+    _select(
+        Assignment, Assignment.id.label("row_id"), Assignment.status, Assignment.offered_revision
+    )
+    .where(
+        Assignment.computer_id == bindparam("computer"),
+        Assignment.cleared_at.is_(None),
+        Assignment.status_class.in_([ResultClass.WAITING, ResultClass.NOTIFIED]),
+        Assignment.status.in_([WAITING, NOTIFIED]),
+    )
+    .order_by(Package.priority, Package.id)
+    .with_for_update(of=Assignment, key_share=True)
+)
+_SHARED = (
+    _select(
+        GroupAssignment,
+        Assignment.id.label("row_id"),
+        Assignment.attempt.label("row_attempt"),
+        Assignment.status_class.label("row_class"),
+        Assignment.cleared_at,
+    )
+    .outerjoin(
+        Assignment,
+        and_(
+            Assignment.package_id == GroupAssignment.package_id,
+            Assignment.computer_id == bindparam("computer"),
+        ),
+    )
+    .where(GroupAssignment.group_id.in_(bindparam("groups", expanding=True)))
+    .order_by(GroupAssignment.assigned_at, GroupAssignment.id)
+)
+
+
+def own_items(session: Session, computer_id: int) -> list[Item]:
+    """Return the computer's rows that are not done, in the order of offers."""
+    rows = session.execute(_OWN, {"computer": computer_id})
+    return [
+        _item(row, row.attempt, row.status == WAITING, row.offered_revision, None) for row in rows
+    ]
+
+
+def shared_items(session: Session, computer_id: int, groups: Collection[int]) -> list[Item]:
+    """Return what groups have for the computer, each package once, without what has a row.
+
+    A row that is done or cleared gives way to a later assignment of the group.
+    """
+    found: dict[int, Item] = {}
+    for row in session.execute(_SHARED, {"computer": computer_id, "groups": sorted(groups)}):
+        if row.package_id not in found and _is_due(row):
+            found[row.package_id] = _item(row, None, True, None, row.attempt)
+    return list(found.values())
+
+
+def _is_due(row: Row[Any]) -> bool:
+    if row.row_id is None:
+        return True
+    is_open = row.cleared_at is None and row.row_class in (
+        ResultClass.WAITING,
+        ResultClass.NOTIFIED,
+    )
+    return not is_open and row.attempt > row.row_attempt
+
+
+def _item(
+    row: Row[Any], attempt: int | None, waiting: bool, offered: int | None, group: int | None
+) -> Item:
+    candidate = Candidate(
+        package_id=row.package_id,
+        os=row.os,
+        algorithm=row.digest_algorithm,
+        encoding=row.digest_encoding,
+        revision=row.revision,
+        info_url=row.info_url,
+        fragment_url=row.fragment_url,
+        attempt=attempt,
+        force=row.force,
+        schedule=row.schedule,
+        postcmd=row.postcmd,
+    )
+    return Item(
+        candidate=candidate,
+        package_name=row.package_name,
+        row_id=row.row_id,
+        is_waiting=waiting,
+        offered_revision=offered,
+        group_id=row.group_id,
+        activation_id=row.activation_id,
+        group_attempt=group,
+        assigned_at=row.assigned_at,
+        assigned_by=row.assigned_by,
+    )

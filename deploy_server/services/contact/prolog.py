@@ -1,0 +1,82 @@
+"""PROLOG: what a computer should send, how it should pace itself, and which packages it gets."""
+
+from datetime import datetime
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.orm import Session
+
+from deploy_agent.wire.messages import Prolog
+from deploy_agent.wire.replies import PackageOffer, PrologReply, TrancheOption
+from deploy_server.domain.assigning import AgentKind
+from deploy_server.domain.offering import NEVER, Device, wants_inventory
+from deploy_server.domain.settings import Effective
+from deploy_server.services.activity import Activity, Caller
+from deploy_server.services.contact.offers import Contact, collect_offers
+from deploy_server.services.inventory.intake import seen
+from deploy_server.services.settings import everybody, load_effective
+from deploy_server.storage.membership import groups_of
+from deploy_server.storage.models import Computer
+
+# Locked, so that two contacts of one computer take turns; keys stay free for new assignments.
+_COMPUTER = (
+    select(Computer.id, Computer.name, Computer.os_family, Computer.last_inventory)
+    .where(Computer.device_id == bindparam("device_id"))
+    .with_for_update(key_share=True)
+)
+
+
+def answer_prolog(
+    session: Session, request: Prolog, *, now: datetime, caller: Caller
+) -> PrologReply:
+    """Answer a PROLOG; packages that are offered for the first time become NOTIFIED.
+
+    A computer that is not known yet gets no row: its first inventory makes one.
+    """
+    ours = AgentKind.of(caller.user_agent) is AgentKind.OURS
+    computer = session.execute(_COMPUTER, {"device_id": request.device_id}).first()
+    if computer is None:
+        effective = everybody(session)
+        caller.note(Activity.PROLOG_UNKNOWN)
+        return _reply(effective, effective.number("FREQUENCY") != NEVER, (), ours)
+    groups = groups_of(session, computer.id, now, at_contact=True)
+    effective = load_effective(session, computer.id, groups)
+    session.execute(
+        update(Computer)
+        .where(Computer.id == computer.id)
+        .values(seen(now, caller.user_agent))
+        .execution_options(synchronize_session=False)
+    )
+    frequency = effective.number("FREQUENCY")
+    if frequency == NEVER:
+        caller.note(Activity.PROLOG, "STOP, no inventories and no packages")
+        return _reply(effective, False, (), ours)
+    offers: tuple[PackageOffer, ...] = ()
+    if effective.is_on("DOWNLOAD"):
+        contact = Contact(
+            computer_id=computer.id,
+            name=computer.name,
+            device=Device(AgentKind.of(caller.user_agent), computer.os_family),
+            groups=groups if effective.is_on("ENABLE_GROUPS") else None,
+            traced=effective.is_on("DOWNLOAD_GROUPS_TRACE_EVENTS"),
+            now=now,
+            caller=caller,
+        )
+        offers = collect_offers(session, contact)
+    send = wants_inventory(frequency, computer.last_inventory, now)
+    caller.note(Activity.PROLOG, f"{'SEND' if send else 'STOP'}, {len(offers)} packages")
+    return _reply(effective, send, offers, ours)
+
+
+def _reply(
+    effective: Effective, send: bool, offers: tuple[PackageOffer, ...], ours: bool
+) -> PrologReply:
+    # Without inventories OCS's server gives no OPTION at all. Source: features.md 1.3, BREAK.
+    stopped = effective.number("FREQUENCY") == NEVER
+    return PrologReply(
+        send_inventory=send,
+        prolog_freq_h=effective.number("PROLOG_FREQ"),
+        inventory_on_startup=effective.is_on("INVENTORY_ON_STARTUP"),
+        settings=None if stopped else effective.download(),
+        offers=offers,
+        tranche=TrancheOption(effective.number("CONTACT_MINUTES")) if ours else None,
+    )

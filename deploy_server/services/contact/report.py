@@ -1,0 +1,156 @@
+"""DOWNLOAD: a result arrives. It is history always, and the status where it is about this attempt.
+
+Safe to repeat: agents send a result until they have an answer.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.orm import Session
+
+from deploy_agent.wire.messages import DownloadReport
+from deploy_agent.wire.result import ResultCode
+from deploy_agent.wire.terms import PACKAGE_ID_MAX
+from deploy_server.domain.assigning import Verdict, judge_report, reported_class
+from deploy_server.services.activity import Activity, Caller
+from deploy_server.services.inventory.intake import seen
+from deploy_server.storage.models import Assignment, Computer, Package, Report
+
+_COMPUTER = (
+    select(Computer.id, Computer.name)
+    .where(Computer.device_id == bindparam("device_id"))
+    .with_for_update(key_share=True)
+)
+_ASSIGNMENT = (
+    select(
+        Assignment.id,
+        Assignment.attempt,
+        Assignment.status,
+        Assignment.cleared_at,
+        Assignment.assigned_by,
+        Assignment.assigned_at,
+        Assignment.offered_revision,
+        Package.name.label("package_name"),
+    )
+    .join(Package, Package.id == Assignment.package_id)
+    .where(
+        Assignment.computer_id == bindparam("computer"),
+        Assignment.package_id == bindparam("package"),
+    )
+    .with_for_update(of=Assignment, key_share=True)
+)
+_LAST_REPORT = (
+    select(Report.code, Report.attempt)
+    .where(Report.device_id == bindparam("device_id"), Report.package_id == bindparam("package"))
+    .order_by(Report.id.desc())
+    .limit(1)
+)
+
+
+def take_report(session: Session, report: DownloadReport, *, now: datetime, caller: Caller) -> None:
+    """Store a result.
+
+    What nobody knows is written to the activity log only: an unknown computer, an id that no
+    package can have.
+    """
+    computer = session.execute(_COMPUTER, {"device_id": report.device_id}).first()
+    what = f"{report.package_id} {report.code}"
+    if computer is None:
+        caller.note(Activity.UNKNOWN_COMPUTER, what)
+        return
+    session.execute(
+        update(Computer)
+        .where(Computer.id == computer.id)
+        .values(seen(now, caller.user_agent))
+        .execution_options(synchronize_session=False)
+    )
+    if int(report.package_id) > PACKAGE_ID_MAX:
+        caller.note(Activity.UNKNOWN_PACKAGE, what)
+        return
+    place = {"computer": computer.id, "package": int(report.package_id)}
+    row = session.execute(_ASSIGNMENT, place).first()
+    outcome = _assigned(session, report, row, now) if row else _unassigned(session, report)
+    caller.note(outcome.activity, what)
+    if outcome.activity is not Activity.RESULT_REPEATED:
+        _append(session, report, computer.name, outcome, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a report led to.
+
+    Attributes:
+        activity: for the activity log.
+        note: why it did not become the status, '' when it did.
+        package_name: '' when the package is not known here.
+        assignment: the row it is about.
+    """
+
+    activity: Activity
+    note: str
+    package_name: str
+    assignment: Any = None
+
+
+_REPEATED = _Outcome(Activity.RESULT_REPEATED, "", "")
+
+
+def _assigned(session: Session, report: DownloadReport, row: Any, now: datetime) -> _Outcome:
+    code = ResultCode.parse(report.code)
+    verdict = judge_report(code, report.attempt, row.attempt, row.status)
+    if verdict is Verdict.REPEAT:
+        return _REPEATED
+    if row.cleared_at is not None or verdict is Verdict.HISTORY:
+        if _is_known(session, report):
+            return _REPEATED
+        note = "of an older attempt" if verdict is Verdict.HISTORY else "validated before"
+        return _Outcome(Activity.OLDER_ATTEMPT, note, row.package_name, row)
+    session.execute(
+        update(Assignment)
+        .where(Assignment.id == row.id)
+        .values(status=code.text, status_class=reported_class(code), since=now)
+        .execution_options(synchronize_session=False)
+    )
+    return _Outcome(Activity.RESULT, "", row.package_name, row)
+
+
+def _unassigned(session: Session, report: DownloadReport) -> _Outcome:
+    if _is_known(session, report):
+        return _REPEATED
+    name = session.scalar(select(Package.name).where(Package.id == int(report.package_id)))
+    if name is None:
+        return _Outcome(Activity.UNKNOWN_PACKAGE, "the package is not known here", "")
+    return _Outcome(Activity.NOT_ASSIGNED, "not assigned to the computer", name)
+
+
+def _is_known(session: Session, report: DownloadReport) -> bool:
+    """Return whether the last report of this package on this computer said the same."""
+    place = {"device_id": report.device_id, "package": int(report.package_id)}
+    last = session.execute(_LAST_REPORT, place).first()
+    code = ResultCode.parse(report.code).text
+    return last is not None and (last.code, last.attempt) == (code, report.attempt)
+
+
+def _append(
+    session: Session, report: DownloadReport, name: str, outcome: _Outcome, now: datetime
+) -> None:
+    code = ResultCode.parse(report.code)
+    row = outcome.assignment
+    values = {
+        "at": now,
+        "device_id": report.device_id,
+        "computer_name": name,
+        "package_id": int(report.package_id),
+        "package_name": outcome.package_name,
+        "revision": None if row is None else row.offered_revision,
+        "attempt": report.attempt,
+        "code": code.text,
+        "result_class": reported_class(code),
+        "assigned_by": "" if row is None else row.assigned_by,
+        "assigned_at": None if row is None else row.assigned_at,
+        "counted": outcome.activity is Activity.RESULT,
+        "note": outcome.note,
+    }
+    session.execute(insert(Report).values(values))

@@ -1,0 +1,47 @@
+"""INSERT that meets a row already there: the same words for SQLite and PostgreSQL."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from deploy_server.storage.models import Base, Counter
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def insert_missing(session: Session, model: type[Base], rows: Rows) -> None:
+    """Insert those of `rows` that no constraint keeps out; the others stay as they are."""
+    if rows:
+        session.execute(_insert(session, model).on_conflict_do_nothing(), list(rows))
+
+
+def insert_or_update(
+    session: Session, model: type[Base], rows: Rows, key: Sequence[str], update: Sequence[str]
+) -> None:
+    """Insert `rows`; where one with the same `key` is there, set its `update` columns."""
+    if not rows:
+        return
+    insert = _insert(session, model)
+    changes = {name: insert.excluded[name] for name in update}
+    session.execute(
+        insert.on_conflict_do_update(index_elements=list(key), set_=changes), list(rows)
+    )
+
+
+def _insert(session: Session, model: type[Base]) -> Any:
+    # On the table, not the mapper: no object is made for what is written.
+    table = cast(Table, model.__table__)
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def count(session: Session, name: str, now: datetime) -> None:
+    """Raise the counter `name` by one."""
+    insert = _insert(session, Counter).values(name=name, value=1, last_at=now)
+    raised = {"value": Counter.value + 1, "last_at": now}
+    session.execute(insert.on_conflict_do_update(index_elements=["name"], set_=raised))
