@@ -1,1 +1,59 @@
-"""The console's pages, one blueprint a noun."""
+"""The console: one blueprint a noun, all of them behind the same guard (web/security)."""
+
+from datetime import timedelta
+
+from flask import Blueprint, Flask
+
+from deploy_server.web.admin import (
+    account,
+    activations,
+    build,
+    computers,
+    deploy,
+    groups,
+    login,
+    overview,
+    packages,
+    results,
+    settings,
+    uploads,
+    users,
+)
+from deploy_server.web.formats import init_formats
+from deploy_server.web.pages import init_pages
+from deploy_server.web.rights import check_views
+from deploy_server.web.security import guard, init_security
+
+#: Static files carry their digest in their address (`pages.asset`).
+_KEEP_STATIC = timedelta(days=365)
+
+console = Blueprint("console", "deploy_server.web", static_folder="static")
+console.before_request(guard)
+for _part in (
+    overview,
+    packages,
+    build,
+    uploads,
+    activations,
+    results,
+    deploy,
+    computers,
+    groups,
+    settings,
+    users,
+    account,
+    login,
+):
+    console.register_blueprint(_part.blueprint)
+
+
+def register_console(app: Flask) -> None:
+    """Add the console to `app`."""
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _KEEP_STATIC
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    init_formats(app)
+    init_pages(app)
+    init_security(app)
+    app.register_blueprint(console)
+    check_views(app, console.name)

@@ -1,0 +1,208 @@
+"""Files that people send, while they are on their way and until a package is built from them.
+
+An upload is two files in `<data>/uploads`: the bytes, and who sends them under which name. Its
+length on the disk is how far it is, so it goes on where it stopped after a dropped connection or a
+restart. It lies on the disk of the packages: what fits here fits there, and nothing is copied
+twice. It belongs to the person who began it and vanishes after `KEEP`.
+"""
+
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from deploy_server.domain.errors import Conflict, NotFound, SpecError, TooLarge
+from deploy_server.storage.disk import storage_errors
+from deploy_server.storage.lock import FileLock
+
+#: How long an upload that nobody built from is kept.
+KEEP = timedelta(days=2)
+
+_ID = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
+_NAME_MAX = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file on its way.
+
+    Attributes:
+        id: 32 hex digits; nobody guesses it.
+        owner: who may go on with it; the id of a user.
+        name: as the file was called, for people and for its suffix.
+        length: bytes that were announced; None where nobody said.
+        offset: bytes that are here.
+    """
+
+    id: str
+    owner: int
+    name: str
+    length: int | None
+    offset: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte that was announced is here."""
+        return self.length is not None and self.offset == self.length
+
+
+class UploadStore:
+    """The uploads of this server.
+
+    Attributes:
+        folder: where they lie.
+        limit: bytes of the largest one.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder = folder
+        self.limit = limit
+
+    def begin(self, owner: int, name: str, length: int | None) -> Upload:
+        """Make an empty upload.
+
+        Raises:
+            TooLarge: longer than the limit.
+            SpecError: no name, or a length below 0.
+            StorageError: the disk has no room for it.
+        """
+        name = Path(name.replace("\\", "/")).name[:_NAME_MAX]
+        if not name:
+            raise SpecError("file", "the file has no name", "Choose a file")
+        if length is not None:
+            self._check_length(length)
+        upload = Upload(secrets.token_hex(16), owner, name, length, 0)
+        with storage_errors("the upload cannot be begun"):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._write_meta(upload)
+            self._bytes(upload.id).touch(mode=0o600)
+        return upload
+
+    def get(self, upload_id: str, owner: int) -> Upload:
+        """Return an upload as far as it is.
+
+        Raises:
+            NotFound: there is none, or it is somebody else's.
+        """
+        if _ID.match(upload_id):
+            try:
+                meta = json.loads(self._meta(upload_id).read_bytes())
+                offset = self._bytes(upload_id).stat().st_size
+            except FileNotFoundError:
+                meta = {}
+            if meta.get("owner") == owner:
+                return Upload(upload_id, owner, meta["name"], meta["length"], offset)
+        raise NotFound("that upload is not here any more", "Choose the file again")
+
+    def append(self, upload: Upload, offset: int, pieces: Iterable[bytes]) -> Upload:
+        """Write `pieces` from `offset` on, and return the upload as far as it is then.
+
+        What arrived before a connection broke is kept.
+
+        Raises:
+            Conflict: somebody else writes to it, or it does not end at `offset`.
+            TooLarge: more than was announced, or than the limit.
+            StorageError: the disk is full.
+        """
+        lock = FileLock.take(self.folder / f"{upload.id}.lock")
+        if lock is None:
+            raise Conflict("this upload is already being written", "Wait a moment, then go on")
+        with lock, storage_errors("the upload cannot be written"):
+            path = self._bytes(upload.id)
+            if path.stat().st_size != offset:
+                raise Conflict(
+                    f"the upload has {path.stat().st_size} bytes, not {offset}",
+                    "Ask how far it is and go on from there",
+                )
+            with path.open("ab", buffering=0) as file:
+                _write(file, pieces, offset, self.limit if upload.length is None else upload.length)
+        return self.get(upload.id, upload.owner)
+
+    def finish(self, upload: Upload) -> Upload:
+        """Say that what is here is all of it; for senders that announced no length."""
+        done = Upload(upload.id, upload.owner, upload.name, upload.offset, upload.offset)
+        with storage_errors("the upload cannot be finished"):
+            self._write_meta(done)
+        return done
+
+    def open(self, upload: Upload) -> BinaryIO:
+        """Open a complete upload for reading.
+
+        Raises:
+            Conflict: bytes are missing.
+        """
+        if not upload.complete:
+            raise Conflict(
+                f"{upload.name} has arrived with {upload.offset} of {upload.length} bytes",
+                "Wait until it is complete, or choose the file again",
+            )
+        with storage_errors("the upload cannot be read"):
+            return self._bytes(upload.id).open("rb")
+
+    def writer(self, upload: Upload) -> BinaryIO:
+        """Open an empty upload for a parser that writes and reads it."""
+        with storage_errors("the upload cannot be written"):
+            return self._bytes(upload.id).open("w+b")
+
+    def delete(self, upload: Upload) -> None:
+        """Remove an upload; nothing if it is gone."""
+        with storage_errors("the upload cannot be removed"):
+            self._bytes(upload.id).unlink(missing_ok=True)
+            self._meta(upload.id).unlink(missing_ok=True)
+
+    def sweep(self, now: datetime) -> int:
+        """Remove what nobody touched for `KEEP`; returns how many files went."""
+        oldest = (now - KEEP).timestamp()
+        removed = 0
+        with storage_errors("old uploads cannot be removed"):
+            for path in self.folder.glob("*") if self.folder.is_dir() else ():
+                if path.stat().st_mtime < oldest:
+                    path.unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+    def _check_length(self, length: int) -> None:
+        if length < 0:
+            raise SpecError("file", f"{length} bytes is no length", "Choose a file")
+        if length > self.limit:
+            raise TooLarge(
+                f"the file has {length:,} bytes, more than the {self.limit:,} that are allowed",
+                "Raise max_package_bytes in server.toml, or send a smaller file",
+            )
+        with storage_errors("the free space cannot be told"):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.folder).free
+        # Once for the upload and once for the fragments that are cut from it.
+        if 2 * length > free:
+            raise TooLarge(
+                f"building from {length:,} bytes takes twice as much and {free:,} are free",
+                "Free some space on the server's disk",
+            )
+
+    def _write_meta(self, upload: Upload) -> None:
+        meta = {name: value for name, value in asdict(upload).items() if name != "offset"}
+        self._meta(upload.id).write_text(json.dumps(meta), encoding="utf-8")
+
+    def _bytes(self, upload_id: str) -> Path:
+        return self.folder / f"{upload_id}.bytes"
+
+    def _meta(self, upload_id: str) -> Path:
+        return self.folder / f"{upload_id}.json"
+
+
+def _write(file: BinaryIO, pieces: Iterable[bytes], offset: int, limit: int) -> None:
+    for piece in pieces:
+        offset += len(piece)
+        if offset > limit:
+            raise TooLarge(
+                f"more than the {limit:,} bytes that were announced or are allowed arrived",
+                "Choose the file again; the limit is max_package_bytes in server.toml",
+            )
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[file.write(rest) :]

@@ -1,0 +1,145 @@
+"""Building a package on one page: form, file, summary, and on to activating it."""
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from deploy_agent.wire.replies import DownloadSettings
+from deploy_server.domain.errors import Conflict, NotFound, SpecErrors
+from deploy_server.domain.settings import resolve
+from deploy_server.domain.spec import OS_FAMILIES, PackageSpec
+from deploy_server.services import activation, settings
+from deploy_server.services.building import build_package
+from deploy_server.storage.models import Package
+from deploy_server.storage.uploads import Upload
+from deploy_server.web.admin.activations import check
+from deploy_server.web.database import db
+from deploy_server.web.formats import sentence
+from deploy_server.web.forms import DIGESTS, BuildForm
+from deploy_server.web.rights import Right, needs
+from deploy_server.web.security import large_body, person
+from deploy_server.web.services import services
+from deploy_server.web.summary import Summary, summarise
+from deploy_server.web.uploading import received, uploads
+
+blueprint = Blueprint("build", __name__, url_prefix="/packages/build")
+
+
+@blueprint.get("")
+@needs(Right.BUILD)
+def form() -> ResponseReturnValue:
+    """Show an empty form."""
+    return _page(BuildForm(), None)
+
+
+@blueprint.post("")
+@needs(Right.BUILD)
+@large_body
+def build() -> ResponseReturnValue:
+    """Build, build and activate, or only check and show what would be built."""
+    sent = BuildForm.sent(request.form)
+    upload = _upload(sent)
+    wanted = download_settings()
+    spec = sent.read(upload is not None, wanted.period_length)
+    if spec is None:
+        return _page(sent, upload), 422
+    if request.form.get("do") == "check":
+        return _page(sent, upload, summarise(sent, upload, wanted))
+    try:
+        package = _build(spec, upload)
+    except SpecErrors as errors:
+        sent.problems = errors.by_field()
+        return _page(sent, upload), 422
+    except Conflict as error:
+        sent.problems = {"name": str(error)}
+        return _page(sent, upload), 409
+    for warning in sent.warnings:
+        flash(sentence(warning), "warning")
+    if request.form.get("do") == "activate":
+        return _activate(package)
+    flash("Built. Activate it, so that agents find it.", "success")
+    return redirect(url_for("console.packages.show", package_id=package.id))
+
+
+@blueprint.post("/summary")
+@needs(Right.BUILD)
+def summary() -> ResponseReturnValue:
+    """Show what would be built, for the form as it is now; a part of the page."""
+    sent = BuildForm.sent(request.form)
+    upload = _upload(sent)
+    size = request.form.get("size", type=int)
+    wanted = download_settings()
+    sent.read(upload is not None or size is not None, wanted.period_length)
+    return render_template(
+        "build/summary.html", form=sent, summary=summarise(sent, upload, wanted, size)
+    )
+
+
+def download_settings() -> DownloadSettings:
+    """What computers without settings of their own are told."""
+    values = {each.name: each.value for each in settings.list_settings(db.session())}
+    return resolve(values).download()
+
+
+def _upload(sent: BuildForm) -> Upload | None:
+    """The file: from inside this form, or the one that was sent before it."""
+    upload = received()
+    if upload is not None:
+        sent.values["upload"] = upload.id
+        return upload
+    if not sent.values["upload"]:
+        return None
+    try:
+        return uploads().get(sent.values["upload"], person().id)
+    except NotFound:
+        sent.values["upload"] = ""
+        return None
+
+
+def _build(spec: PackageSpec, upload: Upload | None) -> Package:
+    now, who, store = services().now(), person().name, services().store
+    session = db.session()
+    if upload is None:
+        return build_package(session, store, spec, None, now=now, actor=who)
+    with uploads().open(upload) as source:
+        package = build_package(
+            session,
+            store,
+            spec,
+            source,
+            now=now,
+            actor=who,
+            file_name=upload.name,
+            length=upload.length,
+            max_bytes=services().config.max_package_bytes,
+        )
+    uploads().delete(upload)
+    return package
+
+
+def _activate(package: Package) -> ResponseReturnValue:
+    """Activate at the usual place if an agent would find everything there; else go and ask."""
+    session, config = db.session(), services().config.in_use()
+    info, fragments = activation.default_locations(session, config, package)
+    package_id = package.id
+    checks = check(package, info, fragments)
+    if not all(each.ok for each in checks):
+        flash("Built. Look at where agents would find it before it is activated.", "warning")
+        return redirect(url_for("console.activations.form", package_id=package_id, checked=1))
+    made = activation.activate(
+        session, package, info, fragments, now=services().now(), actor=person().name
+    )
+    flash(f"Built and activated as A{made.id}. Deploy it to give it to computers.", "success")
+    return redirect(url_for("console.packages.show", package_id=package_id))
+
+
+def _page(form: BuildForm, upload: Upload | None, summary: Summary | None = None) -> str:
+    return render_template(
+        "build/form.html",
+        section="packages",
+        form=form,
+        upload=upload,
+        summary=summary,
+        systems=OS_FAMILIES,
+        digests=DIGESTS,
+        max_bytes=services().config.max_package_bytes,
+    )

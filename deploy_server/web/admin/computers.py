@@ -1,0 +1,234 @@
+"""Computers: search, one of them with its deployments, deletion."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from deploy_server.domain.errors import NotFound, SpecError
+from deploy_server.services import assigning, computers, groups, settings, status
+from deploy_server.services.assigning import Selection
+from deploy_server.services.computers import ComputerPage, ComputerRow
+from deploy_server.web.database import db
+from deploy_server.web.formats import plural
+from deploy_server.web.pages import PAGE_SIZE, listing
+from deploy_server.web.rights import Right, needs
+from deploy_server.web.security import person
+from deploy_server.web.services import services
+
+blueprint = Blueprint("computers", __name__, url_prefix="/computers")
+
+#: Searches that people ask for again and again.
+COMMON = (
+    ("Windows (all)", "os ~ windows"),
+    ("Linux (all)", "os is not empty and not (os ~ windows or os ~ mac)"),
+    ("macOS (all)", "os ~ mac"),
+    ("No contact for 7 days", "last_contact > 7d"),
+    ("In contact today", "last_contact < 1d"),
+    ("Without a tag", "tag is empty"),
+)
+
+#: The tabs of a computer's page.
+TABS = {
+    "deployments": "Deployments",
+    "inventory": "Inventory",
+    "software": "Software",
+    "history": "History",
+    "groups": "Groups",
+    "settings": "Settings",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search box found.
+
+    Attributes:
+        page: the computers; None where the expression is wrong.
+        error: what is wrong with it.
+    """
+
+    page: ComputerPage | None
+    error: SpecError | None = None
+
+
+@blueprint.get("")
+@needs(Right.READ)
+def index() -> ResponseReturnValue:
+    """Search computers."""
+    asked = listing("name")
+    found = search(asked.query, asked.sort, asked.descending, asked.page)
+    page = render_template(
+        "computers/index.html",
+        section="computers",
+        asked=asked,
+        found=found,
+        page=found.page,
+        common=COMMON,
+        unfiltered=not asked.query,
+    )
+    return page, 200 if found.page else 422
+
+
+@blueprint.get("/<int:computer_id>")
+@needs(Right.READ)
+def show(computer_id: int) -> ResponseReturnValue:
+    """Show one computer."""
+    computer = _computer(computer_id)
+    tab = request.args.get("tab", "deployments")
+    if tab not in TABS:
+        raise NotFound(f"a computer has no page {tab[:40]!r}")
+    return render_template(
+        "computers/show.html",
+        section="computers",
+        computer=computer,
+        tab=tab,
+        tabs=TABS,
+        **_PARTS[tab](computer),
+    )
+
+
+@blueprint.get("/<int:computer_id>/deployments")
+@needs(Right.READ)
+def deployments(computer_id: int) -> ResponseReturnValue:
+    """Show the deployments of a computer; a part of its page that is fetched again and again."""
+    computer = _computer(computer_id)
+    return render_template(
+        "computers/deployments.html", computer=computer, **_deployments(computer)
+    )
+
+
+@blueprint.post("/<int:computer_id>/again")
+@needs(Right.RUN_AGAIN)
+def again(computer_id: int) -> ResponseReturnValue:
+    """Run a package that failed on this computer again."""
+    _computer(computer_id)
+    rows = assigning.assign_again(
+        db.session(),
+        request.form.get("package", 0, type=int),
+        [computer_id],
+        actor=person().name,
+        now=services().now(),
+        perimeter=person().perimeter,
+    )
+    if not rows:
+        flash("Only what ended in an error can be run again.", "warning")
+    else:
+        flash("It will be offered again at the next contact.", "success")
+    return redirect(url_for(".show", computer_id=computer_id))
+
+
+@blueprint.post("/<int:computer_id>/unassign")
+@needs(Right.ASSIGN)
+def unassign(computer_id: int) -> ResponseReturnValue:
+    """Take a package back from this computer."""
+    computer = _computer(computer_id)
+    package = request.form.get("package", "")
+    rows = assigning.unassign(
+        db.session(),
+        package,
+        Selection(computer_ids=[computer.id]),
+        actor=person().name,
+        now=services().now(),
+        perimeter=person().perimeter,
+    )
+    flash(f"Took {plural(rows, 'package')} back. What is installed stays installed.", "success")
+    return redirect(url_for(".show", computer_id=computer_id))
+
+
+@blueprint.get("/delete")
+@needs(Right.DELETE_COMPUTERS)
+def ask_delete() -> ResponseReturnValue:
+    """Show which computers would be deleted."""
+    chosen = _chosen(request.args.getlist("computer", type=int))
+    if not chosen:
+        flash("Tick at least one computer.", "warning")
+        return redirect(url_for(".index"))
+    return render_template("computers/delete.html", section="computers", computers=chosen)
+
+
+@blueprint.post("/delete")
+@needs(Right.DELETE_COMPUTERS)
+def delete() -> ResponseReturnValue:
+    """Delete computers; their results stay, and an agent that is still there comes back."""
+    chosen = _chosen(request.form.getlist("computer", type=int))
+    gone = computers.delete_computers(
+        db.session(),
+        [each.device_id for each in chosen],
+        actor=person().name,
+        perimeter=person().perimeter,
+    )
+    flash(f"Deleted {plural(gone, 'computer')}. Their results stay in the history.", "success")
+    return redirect(url_for(".index"))
+
+
+def search(query: str, sort: str = "name", descending: bool = False, page: int = 1) -> Found:
+    """The computers of a search box, or what is wrong with it."""
+    try:
+        return Found(
+            computers.search_computers(
+                db.session(),
+                query,
+                now=services().now(),
+                perimeter=person().perimeter,
+                sort=sort,
+                descending=descending,
+                page=page,
+                page_size=PAGE_SIZE,
+            )
+        )
+    except SpecError as error:
+        return Found(None, error)
+
+
+def _computer(computer_id: int) -> ComputerRow:
+    return computers.get_computer_by_id(db.session(), computer_id, perimeter=person().perimeter)
+
+
+def _chosen(ids: list[int]) -> list[ComputerRow]:
+    return [_computer(each) for each in ids]
+
+
+def _deployments(computer: ComputerRow) -> dict[str, Any]:
+    rows = status.computer_deployments(db.session(), computer.id, now=services().now())
+    return {"deployments": rows}
+
+
+def _inventory(computer: ComputerRow) -> dict[str, Any]:
+    return {"sections": computers.inventory_sections(db.session(), computer.id)}
+
+
+def _software(computer: ComputerRow) -> dict[str, Any]:
+    return {"software": computers.software_of(db.session(), computer.id)}
+
+
+def _history(computer: ComputerRow) -> dict[str, Any]:
+    return {"history": status.computer_history(db.session(), computer.device_id)}
+
+
+def _groups(computer: ComputerRow) -> dict[str, Any]:
+    now, perimeter = services().now(), person().perimeter
+    memberships = computers.memberships_of(db.session(), computer.id, now=now)
+    visible_only = not person().may(Right.EDIT_GROUPS)
+    rows = groups.list_groups(db.session(), now=now, perimeter=perimeter, visible_only=visible_only)
+    members = {each.group_id for each in memberships if each.member}
+    return {
+        "memberships": memberships,
+        "others": [each for each in rows if each.id not in members],
+    }
+
+
+def _settings(computer: ComputerRow) -> dict[str, Any]:
+    rows = settings.effective_settings(db.session(), computer.id, now=services().now())
+    return {"effective": rows}
+
+
+_PARTS = {
+    "deployments": _deployments,
+    "inventory": _inventory,
+    "software": _software,
+    "history": _history,
+    "groups": _groups,
+    "settings": _settings,
+}

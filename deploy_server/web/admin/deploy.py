@@ -1,0 +1,242 @@
+"""Deploying: packages x computers, previewed before anything is assigned."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MultiDict
+
+from deploy_server.domain.errors import DeployError, SpecError
+from deploy_server.services import activation, assigning, groups
+from deploy_server.services.assigning import AssignResult, Selection
+from deploy_server.services.computers import get_computer_by_id
+from deploy_server.storage.models import Activation, Group
+from deploy_server.web.admin.computers import COMMON
+from deploy_server.web.database import db
+from deploy_server.web.formats import plural
+from deploy_server.web.rights import Right, needs
+from deploy_server.web.security import person
+from deploy_server.web.services import services
+
+blueprint = Blueprint("deploy", __name__, url_prefix="/deploy")
+
+#: Names of computers that are shown for each reason to skip.
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the page asks for.
+
+    Attributes:
+        activations: row ids.
+        target: `search`, `ticked` or `group`.
+        query: the expression of a search.
+        computers: row ids that were ticked.
+        group: row id of a group, 0 for none.
+        force: also where history has it.
+        schedule: as the browser's field has it, 2026-11-21T10:15.
+        postcmd: what to do afterwards.
+    """
+
+    activations: tuple[int, ...]
+    target: str
+    query: str
+    computers: tuple[int, ...]
+    group: int
+    force: bool
+    schedule: str
+    postcmd: str
+
+    @classmethod
+    def sent(cls, values: MultiDict[str, str]) -> "Order":
+        """The order that an address or a form has."""
+        ticked = tuple(values.getlist("computer", type=int))
+        group = values.get("group", 0, type=int)
+        default = "ticked" if ticked else "group" if group else "search"
+        postcmd = values.get("postcmd", "")
+        return cls(
+            activations=tuple(values.getlist("activation", type=int)),
+            target=values.get("target", default),
+            query=values.get("q", "").strip(),
+            computers=ticked,
+            group=group,
+            force=bool(values.get("force")),
+            schedule=values.get("schedule", "").strip(),
+            postcmd=values.get("command", "").strip() if postcmd == "COMMAND" else postcmd,
+        )
+
+    @property
+    def seal(self) -> str:
+        """What a preview was made for, so that nothing else is assigned under its name."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
+
+    def selection(self) -> Selection:
+        """The computers."""
+        if self.target == "ticked":
+            return Selection(computer_ids=self.computers)
+        if self.target == "group":
+            return Selection(group=_group_name(self.group))
+        return Selection(expression=self.query)
+
+    def schedule_text(self) -> str:
+        """The schedule as agents read it.
+
+        Raises:
+            SpecError: it is no time.
+        """
+        if not self.schedule:
+            return ""
+        try:
+            moment = datetime.strptime(self.schedule[:16], "%Y-%m-%dT%H:%M")  # noqa: DTZ007 - local
+        except ValueError:
+            raise SpecError(
+                "schedule", f"{self.schedule[:40]!r} is no time", "Choose a day and a time"
+            ) from None
+        return f"{moment:%Y/%m/%d %H:%M}"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an order would do with one package.
+
+    Attributes:
+        activation: of the package.
+        assigned: computers that get it.
+        skipped: reasons, each with how many and the first of them.
+        error: why it cannot be done at all.
+    """
+
+    activation: Activation
+    assigned: int
+    skipped: list[tuple[str, int, list[str]]]
+    error: DeployError | None = None
+
+
+@blueprint.get("")
+@needs(Right.ASSIGN)
+def index() -> ResponseReturnValue:
+    """Choose packages and computers."""
+    order = Order.sent(request.args)
+    package = request.args.get("package", type=int)
+    if package and not order.activations:
+        rows = activation.list_activations(db.session(), package)
+        if len(rows) == 1:
+            values = MultiDict(request.args)
+            values.add("activation", str(rows[0].id))
+            order = Order.sent(values)
+    return _page(order, package)
+
+
+@blueprint.post("/preview")
+@needs(Right.ASSIGN)
+def preview() -> ResponseReturnValue:
+    """Show what an order would do; a part of the page."""
+    order = Order.sent(request.form)
+    return render_template("deploy/preview.html", order=order, previews=_previews(order))
+
+
+@blueprint.post("")
+@needs(Right.ASSIGN)
+def assign() -> ResponseReturnValue:
+    """Assign what was previewed; anything else is previewed first."""
+    order = Order.sent(request.form)
+    if request.form.get("do") != "assign" or request.form.get("seal") != order.seal:
+        return _page(order)
+    session = db.session()
+    done: list[tuple[Activation, AssignResult]] = []
+    for each in _activations(order):
+        result = assigning.assign(
+            session,
+            f"A{each.id}",
+            order.selection(),
+            force=order.force,
+            schedule=order.schedule_text(),
+            postcmd=order.postcmd,
+            actor=person().name,
+            now=services().now(),
+            perimeter=person().perimeter,
+        )
+        done.append((each, result))
+    for each, result in done:
+        flash(_report(each, result), "success" if result.assigned else "warning")
+    return redirect(_afterwards(order, [each for each, _ in done]))
+
+
+def _previews(order: Order) -> list[Preview]:
+    found: list[Preview] = []
+    for each in _activations(order):
+        try:
+            order.schedule_text()
+            result = assigning.preview(
+                db.session(),
+                f"A{each.id}",
+                order.selection(),
+                now=services().now(),
+                perimeter=person().perimeter,
+            )
+            found.append(Preview(each, result.assigned, _by_reason(result)))
+        except DeployError as error:
+            found.append(Preview(each, 0, [], error))
+    return found
+
+
+def _by_reason(result: AssignResult) -> list[tuple[str, int, list[str]]]:
+    counts = Counter(each.reason for each in result.skipped)
+    examples: dict[str, list[str]] = {reason: [] for reason in counts}
+    for each in result.skipped:
+        if len(examples[each.reason]) < _EXAMPLES:
+            examples[each.reason].append(each.device_id)
+    return [(reason, count, examples[reason]) for reason, count in counts.most_common()]
+
+
+def _activations(order: Order) -> list[Activation]:
+    found = [db.session().get(Activation, each) for each in order.activations]
+    return [each for each in found if each is not None and each.ended_at is None]
+
+
+def _group_name(group_id: int) -> str:
+    group = db.session().get(Group, group_id)
+    if group is None:
+        raise SpecError("selection", "no group is chosen", "Choose one")
+    return group.name
+
+
+def _report(target: Activation, result: AssignResult) -> str:
+    said = f"{target.package.name[:80]}: {plural(result.assigned, 'computer')} will be told at"
+    said += " the next contact."
+    if result.skipped:
+        reasons = "; ".join(f"{count:,} {reason}" for reason, count, _ in _by_reason(result)[:3])
+        said += f" Skipped {plural(len(result.skipped), 'computer')}: {reasons}."
+    return said
+
+
+def _afterwards(order: Order, done: list[Activation]) -> str:
+    if len(order.computers) == 1 and order.target == "ticked":
+        return url_for("console.computers.show", computer_id=order.computers[0])
+    if len(done) == 1:
+        return url_for("console.packages.show", package_id=done[0].package_id)
+    return url_for("console.packages.index")
+
+
+def _page(order: Order, package: int | None = None) -> str:
+    session, now, perimeter = db.session(), services().now(), person().perimeter
+    rows = activation.list_activations(session, package)
+    ticked = [get_computer_by_id(session, each, perimeter=perimeter) for each in order.computers]
+    context: dict[str, Any] = {
+        "groups": [] if perimeter else groups.list_groups(session, now=now),
+        "common": COMMON,
+    }
+    return render_template(
+        "deploy/index.html",
+        section="packages",
+        order=order,
+        activations=sorted(rows, key=lambda each: each.id not in order.activations),
+        ticked=ticked,
+        previews=_previews(order),
+        **context,
+    )

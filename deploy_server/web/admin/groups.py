@@ -1,0 +1,257 @@
+"""Groups: make them, say who is in, see what they are given."""
+
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+
+from deploy_server.domain.errors import Conflict, NotFound, SpecError
+from deploy_server.services import assigning, computers, groups, status
+from deploy_server.services.assigning import Selection
+from deploy_server.services.groups import GroupRow
+from deploy_server.storage.models import Group, GroupAssignment, Package
+from deploy_server.web.database import db
+from deploy_server.web.formats import class_slices, plural
+from deploy_server.web.pages import PAGE_SIZE, listing
+from deploy_server.web.rights import Right, needs
+from deploy_server.web.security import person
+from deploy_server.web.services import services
+
+blueprint = Blueprint("groups", __name__, url_prefix="/groups")
+
+
+@blueprint.get("")
+@needs(Right.READ)
+def index() -> ResponseReturnValue:
+    """List the groups."""
+    return _list({}, {})
+
+
+@blueprint.post("")
+@needs(Right.EDIT_GROUPS)
+def add() -> ResponseReturnValue:
+    """Make a group, static or dynamic."""
+    values = {name: request.form.get(name, "") for name in ("name", "description", "visible")}
+    try:
+        made = groups.add_group(
+            db.session(),
+            values["name"],
+            description=values["description"],
+            visible=bool(values["visible"]),
+            actor=person().name,
+            now=services().now(),
+        )
+    except SpecError as error:
+        return _list(values, {error.field: str(error)}), 422
+    except Conflict as error:
+        return _list(values, {"name": str(error)}), 409
+    flash(f"The group {made.name} is there. Put computers into it.", "success")
+    return redirect(url_for(".show", group_id=made.id))
+
+
+@blueprint.get("/<int:group_id>")
+@needs(Right.READ)
+def show(group_id: int) -> ResponseReturnValue:
+    """Show a group: its members, what they are given."""
+    return _page(_group(group_id), {})
+
+
+@blueprint.post("/<int:group_id>")
+@needs(Right.EDIT_GROUPS)
+def edit(group_id: int) -> ResponseReturnValue:
+    """Change a group."""
+    group = _group(group_id)
+    try:
+        changed = groups.edit_group(
+            db.session(),
+            group.name,
+            new_name=request.form.get("name", ""),
+            description=request.form.get("description", ""),
+            visible=bool(request.form.get("visible")),
+            now=services().now(),
+        )
+    except SpecError as error:
+        return _page(group, {error.field: str(error)}), 422
+    except Conflict as error:
+        return _page(group, {"name": str(error)}), 409
+    flash(f"The group {changed.name} is changed.", "success")
+    return redirect(url_for(".show", group_id=group_id))
+
+
+@blueprint.post("/<int:group_id>/members")
+@needs(Right.JOIN_GROUPS)
+def members(group_id: int) -> ResponseReturnValue:
+    """Put computers into a group, keep them out of it, or let its definition decide again."""
+    group = _group(group_id)
+    ids = request.form.getlist("computer", type=int)
+    if request.form.get("device_ids"):
+        devices = request.form["device_ids"].split()
+    else:
+        devices = [_device(each) for each in ids]
+    if not devices:
+        flash("Name or tick at least one computer.", "warning")
+        return redirect(url_for(".show", group_id=group_id))
+    said = _change(group, request.form.get("do", "include"), devices)
+    flash(f"{said} {group.name}.", "success")
+    return redirect(url_for(".show", group_id=group_id))
+
+
+@blueprint.post("/join")
+@needs(Right.JOIN_GROUPS)
+def join() -> ResponseReturnValue:
+    """Put ticked computers into the group that was chosen."""
+    group = _group(request.form.get("group", 0, type=int))
+    ids = request.form.getlist("computer", type=int)
+    if not ids:
+        raise NotFound("no computer was named", "Tick computers in the list first")
+    said = _change(group, "include", [_device(each) for each in ids])
+    flash(f"{said} {group.name}.", "success")
+    if len(ids) == 1:
+        return redirect(url_for("console.computers.show", computer_id=ids[0], tab="groups"))
+    return redirect(url_for(".show", group_id=group.id))
+
+
+@blueprint.get("/choose")
+@needs(Right.JOIN_GROUPS)
+def choose() -> ResponseReturnValue:
+    """Ask into which group ticked computers go."""
+    ids = request.args.getlist("computer", type=int)
+    if not ids:
+        flash("Tick at least one computer.", "warning")
+        return redirect(url_for("console.computers.index"))
+    perimeter = person().perimeter
+    rows = [computers.get_computer_by_id(db.session(), one, perimeter=perimeter) for one in ids]
+    return render_template("groups/choose.html", section="groups", computers=rows, groups=_groups())
+
+
+@blueprint.post("/<int:group_id>/unassign")
+@needs(Right.ASSIGN)
+def unassign(group_id: int) -> ResponseReturnValue:
+    """Take a package back from a group."""
+    group = _group(group_id)
+    rows = assigning.unassign(
+        db.session(),
+        request.form.get("package", ""),
+        Selection(group=group.name),
+        actor=person().name,
+        now=services().now(),
+        perimeter=person().perimeter,
+    )
+    flash(
+        f"Took the package back from the group; {plural(rows, 'row')} that waited are gone."
+        " Members that were told keep it.",
+        "success",
+    )
+    return redirect(url_for(".show", group_id=group_id))
+
+
+@blueprint.get("/<int:group_id>/delete")
+@needs(Right.EDIT_GROUPS)
+def ask_delete(group_id: int) -> ResponseReturnValue:
+    """Show what deleting a group would touch."""
+    group = _group(group_id)
+    return render_template(
+        "groups/delete.html", section="groups", group=group, packages=_assigned(group)
+    )
+
+
+@blueprint.post("/<int:group_id>/delete")
+@needs(Right.EDIT_GROUPS)
+def delete(group_id: int) -> ResponseReturnValue:
+    """Delete a group; no computer is deleted."""
+    group = _group(group_id)
+    groups.delete_group(db.session(), group.name)
+    flash(f"The group {group.name} is deleted; its computers are not.", "success")
+    return redirect(url_for(".index"))
+
+
+def _change(group: GroupRow, what: str, devices: list[str]) -> str:
+    session, now, perimeter = db.session(), services().now(), person().perimeter
+    if what == "reset":
+        count = groups.reset(session, group.name, devices, now=now, perimeter=perimeter)
+        return f"{plural(count, 'computer')} no longer set by hand in"
+    change = {"include": groups.include, "exclude": groups.exclude}.get(what)
+    if change is None:
+        raise NotFound(f"members cannot be changed by {what[:40]!r}")
+    count = change(session, group.name, devices, actor=person().name, now=now, perimeter=perimeter)
+    verb = "put into" if what == "include" else "kept out of"
+    return f"{plural(count, 'computer')} {verb}"
+
+
+def _group(group_id: int) -> GroupRow:
+    """A group that the person may see: operators and viewers see the visible ones."""
+    row = db.session().get(Group, group_id)
+    if row is None or not (row.visible or person().may(Right.EDIT_GROUPS)):
+        raise NotFound("there is no such group", "It may have been deleted; look at the list")
+    return groups.get_group(
+        db.session(), row.name, now=services().now(), perimeter=person().perimeter
+    )
+
+
+def _device(computer_id: int) -> str:
+    perimeter = person().perimeter
+    return computers.get_computer_by_id(db.session(), computer_id, perimeter=perimeter).device_id
+
+
+def _groups() -> list[GroupRow]:
+    return groups.list_groups(
+        db.session(),
+        now=services().now(),
+        perimeter=person().perimeter,
+        visible_only=not person().may(Right.EDIT_GROUPS),
+    )
+
+
+def _assigned(group: GroupRow) -> list[dict[str, Any]]:
+    """The packages that the group is given, with how far they are."""
+    session, now, perimeter = db.session(), services().now(), person().perimeter
+    rows = session.scalars(
+        select(GroupAssignment)
+        .where(GroupAssignment.group_id == group.id)
+        .order_by(GroupAssignment.assigned_at.desc())
+    ).all()
+    found = []
+    for row in rows:
+        parts = status.statistics(session, row.package_id, by="group", now=now, perimeter=perimeter)
+        mine = next((each for each in parts if each.key == group.name), None)
+        found.append({
+            "assignment": row,
+            "package": session.get_one(Package, row.package_id),
+            "total": mine.total if mine else 0,
+            "slices": class_slices(mine.by_class) if mine else [],
+        })  # fmt: skip
+    return found
+
+
+def _list(values: dict[str, str], problems: dict[str, str]) -> str:
+    return render_template(
+        "groups/index.html",
+        section="groups",
+        groups=_groups(),
+        values={"name": "", "description": "", "visible": "", **values},
+        problems=problems,
+    )
+
+
+def _page(group: GroupRow, problems: dict[str, str]) -> str:
+    asked = listing("name")
+    page = groups.group_members(
+        db.session(),
+        group.name,
+        now=services().now(),
+        perimeter=person().perimeter,
+        sort=asked.sort,
+        descending=asked.descending,
+        page=asked.page,
+        page_size=PAGE_SIZE,
+    )
+    return render_template(
+        "groups/show.html",
+        section="groups",
+        group=group,
+        page=page,
+        asked=asked,
+        problems=problems,
+        packages=_assigned(group),
+    )

@@ -1,0 +1,135 @@
+"""The first page: contact, progress, failures, and what an administrator should look at."""
+
+import shutil
+from datetime import timedelta
+from typing import Any
+
+from flask import Blueprint, render_template, request
+from flask.typing import ResponseReturnValue
+from sqlalchemy import exists, select
+
+from deploy_server.services import certificates, overview, status
+from deploy_server.services.certificates.store import CertificateStore
+from deploy_server.storage.models import Activation, Assignment, Computer, Package
+from deploy_server.web.database import db
+from deploy_server.web.formats import class_slices
+from deploy_server.web.pages import PAGE_SIZE, listing
+from deploy_server.web.rights import Right, needs
+from deploy_server.web.security import person
+from deploy_server.web.services import services
+
+blueprint = Blueprint("overview", __name__)
+
+#: What the overview calls the last days.
+RECENT = timedelta(days=7)
+
+#: Counted by web/comm.py.
+REFUSED_OVER_HTTP = "agents_over_http_refused"
+
+#: Below this share of the disk, or these bytes, people are warned.
+_SPACE_SHARE = 0.1
+_SPACE_BYTES = 2 * 1024**3
+
+
+@blueprint.get("/")
+@needs(Right.READ)
+def index() -> ResponseReturnValue:
+    """Show how things stand."""
+    session, now, perimeter = db.session(), services().now(), person().perimeter
+    return render_template(
+        "overview/index.html",
+        section="overview",
+        contacts=overview.contacts(session, now=now, perimeter=perimeter),
+        failed=overview.failures_by_code(session, since=now - RECENT, perimeter=perimeter),
+        days=RECENT.days,
+        disk=_disk(),
+        notes=_notes(),
+        steps=_first_steps(),
+        **_progress(),
+    )
+
+
+@blueprint.get("/progress")
+@needs(Right.READ)
+def progress() -> ResponseReturnValue:
+    """Show what is under way; a part of the overview that is fetched again and again."""
+    return render_template("overview/progress.html", **_progress())
+
+
+@blueprint.get("/failures")
+@needs(Right.READ)
+def failures() -> ResponseReturnValue:
+    """List what failed lately."""
+    session, now, perimeter = db.session(), services().now(), person().perimeter
+    code, since = request.args.get("code", ""), now - RECENT
+    return render_template(
+        "overview/failures.html",
+        section="overview",
+        code=code,
+        days=RECENT.days,
+        codes=overview.failures_by_code(session, since=since, perimeter=perimeter),
+        page=overview.failures(
+            session,
+            since=since,
+            code=code,
+            perimeter=perimeter,
+            page=listing("since").page,
+            page_size=PAGE_SIZE,
+        ),
+    )
+
+
+def _progress() -> dict[str, Any]:
+    session, now, perimeter = db.session(), services().now(), person().perimeter
+    ids = overview.packages_in_progress(session, perimeter=perimeter)
+    counts = status.package_statuses(session, ids, now=now, perimeter=perimeter)
+    packages = {package_id: session.get_one(Package, package_id) for package_id in ids}
+    rows = [
+        {
+            "package": packages[package_id],
+            "status": counts[package_id],
+            "slices": class_slices(counts[package_id].by_class, counts[package_id].already),
+        }
+        for package_id in ids
+    ]
+    return {"in_progress": rows}
+
+
+def _disk() -> dict[str, Any]:
+    usage = shutil.disk_usage(services().config.data)
+    low = usage.free < max(_SPACE_BYTES, usage.total * _SPACE_SHARE)
+    return {"free": usage.free, "total": usage.total, "low": low}
+
+
+def _notes() -> list[dict[str, Any]]:
+    """What an administrator should look at, as sentences."""
+    config, now = services().config, services().now()
+    store = CertificateStore(config.certs)
+    notes: list[dict[str, Any]] = [
+        {"title": "Certificate", "text": text, "when": None}
+        for text in certificates.warnings(store, now)
+    ]
+    refused = overview.counters(db.session(), [REFUSED_OVER_HTTP]).get(REFUSED_OVER_HTTP)
+    if refused:
+        notes.append(
+            {
+                "title": f"{refused.value:,} contacts over plain HTTP were refused",
+                "text": "Point those agents to HTTPS, or allow plain HTTP with the setting"
+                " AGENTS_OVER_HTTP. The last one came",
+                "when": refused.last_at,
+            }
+        )
+    return notes
+
+
+def _first_steps() -> list[tuple[str, bool]]:
+    """The way to the first success, and how far it was gone; empty when it was gone to the end."""
+    session = db.session()
+    tables = {
+        "computer": Computer,
+        "package": Package,
+        "activation": Activation,
+        "assignment": Assignment,
+    }
+    done = {name: session.scalar(select(exists(select(each)))) for name, each in tables.items()}
+    return [] if all(done.values()) else [(name, bool(there)) for name, there in done.items()]

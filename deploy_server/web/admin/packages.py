@@ -1,0 +1,175 @@
+"""Packages: the list, one of them, deletion, export."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from deploy_agent.wire.fragment import INFO_FILE
+from deploy_agent.wire.result import ResultClass
+from deploy_agent.wire.terms import INFO_MAX
+from deploy_server.domain.errors import NotFound, SpecError
+from deploy_server.domain.legacy import agents_that_refuse
+from deploy_server.services import activation, packages, status
+from deploy_server.services.packages import Impact, PackageRow
+from deploy_server.storage.models import Package
+from deploy_server.storage.types import fold
+from deploy_server.web.database import db
+from deploy_server.web.formats import class_slices, plural, slices
+from deploy_server.web.lists import SlicedPage
+from deploy_server.web.pages import PAGE_SIZE, listing
+from deploy_server.web.rights import Right, needs
+from deploy_server.web.security import person
+from deploy_server.web.services import services
+
+blueprint = Blueprint("packages", __name__, url_prefix="/packages")
+
+#: What the list may be sorted by.
+_SORTS: dict[str, Callable[[PackageRow], Any]] = {
+    "name": lambda row: row.package.name_key,
+    "created": lambda row: row.package.id,
+    "priority": lambda row: row.package.priority,
+    "size": lambda row: row.package.size,
+    "fragments": lambda row: row.package.fragments,
+    "waiting": lambda row: row.status.by_class.get(ResultClass.WAITING, 0),
+    "notified": lambda row: row.status.by_class.get(ResultClass.NOTIFIED, 0),
+    "success": lambda row: row.status.by_class.get(ResultClass.SUCCESS, 0),
+    "error": lambda row: row.status.by_class.get(ResultClass.ERROR, 0),
+}
+
+
+@blueprint.get("")
+@needs(Right.READ)
+def index() -> ResponseReturnValue:
+    """List the packages, or the deleted ones."""
+    deleted = request.args.get("deleted") == "1"
+    asked = listing("created", descending=True)
+    rows = packages.list_packages(
+        db.session(), now=services().now(), deleted=deleted, perimeter=person().perimeter
+    )
+    if asked.sort not in _SORTS:
+        raise SpecError("sort", f"lists cannot be sorted by {asked.sort[:40]!r}")
+    found = [row for row in rows if _matches(row.package, fold(asked.query))]
+    found.sort(key=_SORTS[asked.sort], reverse=asked.descending)
+    return render_template(
+        "packages/index.html",
+        section="packages",
+        page=SlicedPage(found, asked.page, PAGE_SIZE),
+        asked=asked,
+        deleted=deleted,
+        any_there=bool(rows),
+    )
+
+
+@blueprint.get("/<int:package_id>")
+@needs(Right.READ)
+def show(package_id: int) -> ResponseReturnValue:
+    """Show everything about a package."""
+    session, store = db.session(), services().store
+    package = packages.get_package(session, package_id, deleted=True)
+    return render_template(
+        "packages/show.html",
+        section="packages",
+        package=package,
+        activations=activation.list_activations(session, package_id),
+        info=_info_text(package),
+        files=store.names(package_id) if package.deleted_at is None else [],
+        refusing=agents_that_refuse(package.digest_algorithm, package.digest_encoding)
+        if package.fragments
+        else (),
+        **results_of(package_id),
+    )
+
+
+@blueprint.get("/<int:package_id>/counts")
+@needs(Right.READ)
+def counts(package_id: int) -> ResponseReturnValue:
+    """Show the results of a package; a part of its page that is fetched again and again."""
+    package = packages.get_package(db.session(), package_id, deleted=True)
+    return render_template("packages/counts.html", package=package, **results_of(package_id))
+
+
+@blueprint.get("/<int:package_id>/export")
+@needs(Right.BUILD)
+def export(package_id: int) -> ResponseReturnValue:
+    """Send the published folder as a zip."""
+    package = packages.get_package(db.session(), package_id)
+    pieces = packages.export_package(db.session(), services().store, package_id)
+    headers = {"Content-Disposition": f'attachment; filename="{package.id}.zip"'}
+    return Response(pieces, mimetype="application/zip", headers=headers)
+
+
+@blueprint.get("/delete")
+@needs(Right.DELETE_PACKAGES)
+def ask_delete() -> ResponseReturnValue:
+    """Show what deleting packages would touch."""
+    ids = request.args.getlist("package", type=int)
+    if not ids:
+        flash("Tick at least one package.", "warning")
+        return redirect(url_for(".index"))
+    session = db.session()
+    return render_template(
+        "packages/delete.html",
+        section="packages",
+        packages=[packages.get_package(session, each) for each in ids],
+        impact=packages.impact(session, ids),
+    )
+
+
+@blueprint.post("/delete")
+@needs(Right.DELETE_PACKAGES)
+def delete() -> ResponseReturnValue:
+    """Delete packages with their files; their results stay."""
+    ids = request.form.getlist("package", type=int)
+    if not ids:
+        raise NotFound("no package was named", "Tick packages in the list and press delete")
+    gone = packages.delete_packages(
+        db.session(), services().store, ids, now=services().now(), actor=person().name
+    )
+    flash(_deleted(gone), "success")
+    return redirect(url_for(".index"))
+
+
+def results_of(package_id: int) -> dict[str, Any]:
+    """The counts of a package, as its page draws them."""
+    found = status.package_status(
+        db.session(), package_id, now=services().now(), perimeter=person().perimeter
+    )
+    ranked = sorted(found.by_status.items(), key=lambda each: (-each[1], each[0]))
+    return {
+        "status": found,
+        "slices": class_slices(found.by_class, found.already),
+        "by_status": ranked,
+        "shares": {each.label: each.share for each in slices((k, "", n) for k, n in ranked)},
+    }
+
+
+def _matches(package: Package, key: str) -> bool:
+    return (
+        not key
+        or key in package.name_key
+        or key in str(package.id)
+        or key in fold(package.description)
+        or key in fold(package.target)
+    )
+
+
+def _info_text(package: Package) -> str:
+    """The info file as it is served; '' where there is none any more."""
+    if package.deleted_at is not None:
+        return ""
+    try:
+        with services().store.open(package.id, INFO_FILE) as file:
+            return file.read(INFO_MAX).decode("utf-8", "replace")
+    except NotFound:
+        return ""
+
+
+def _deleted(gone: Impact) -> str:
+    said = f"Deleted {plural(gone.packages, 'package')}"
+    if gone.activations:
+        said += f" with {plural(gone.activations, 'activation')}"
+    if gone.waiting:
+        said += f"; {plural(gone.waiting, 'computer')} that waited will not be told"
+    return f"{said}. Results stay in the history."

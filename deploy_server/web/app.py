@@ -1,0 +1,80 @@
+"""The application: one factory for the three faces, and for both schemes.
+
+HTTPS answers with every face it was given. Plain HTTP answers with fragments and, where a setting
+allows it, agents; never with the console or an info file (contract.md 2).
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from flask import Flask, Response
+from jinja2 import StrictUndefined
+from sqlalchemy import text
+
+from deploy_server.config import FACES, ServerConfig
+from deploy_server.domain.errors import StorageError
+from deploy_server.storage.fragments import LocalFragmentStore
+from deploy_server.web.database import init_database, reading_session
+from deploy_server.web.errors import init_errors
+from deploy_server.web.services import Scheme, Services, services, system_clock
+
+
+def create_app(
+    config: ServerConfig,
+    *,
+    faces: Iterable[str] = FACES,
+    scheme: Scheme = "https",
+    clock: Callable[[], datetime] = system_clock,
+) -> Flask:
+    """An application with `faces`, for a process that answers `scheme`."""
+    wanted = frozenset(faces)
+    if scheme == "http":
+        wanted &= {"comm", "files"}
+    app = Flask("deploy_server.web", static_folder=None)
+    app.jinja_env.undefined = StrictUndefined
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config["MAX_CONTENT_LENGTH"] = config.max_message_bytes
+    app.extensions["tranche"] = Services(
+        config=config,
+        store=LocalFragmentStore(config.download, config.staging),
+        clock=clock,
+        scheme=scheme,
+        faces=wanted,
+    )
+    init_errors(app)
+    init_database(app, config)
+    _add_faces(app, wanted)
+    if scheme == "https":
+        app.add_url_rule("/healthz", "healthz", health)
+    return app
+
+
+def _add_faces(app: Flask, wanted: frozenset[str]) -> None:
+    # Imported here, so that a process of one face does not carry the others in memory.
+    if "comm" in wanted:
+        from deploy_server.web import comm
+
+        app.register_blueprint(comm.blueprint)
+    if "files" in wanted:
+        from deploy_server.web import files
+
+        app.register_blueprint(files.blueprint)
+    if "admin" in wanted:
+        from deploy_server.web.admin import register_console
+
+        register_console(app)
+
+
+def health() -> Response:
+    """Whether this process can work: it reaches the database, and package files are there."""
+    if services().faces - {"files"}:
+        with reading_session() as session:
+            session.execute(text("SELECT 1"))
+    try:
+        services().config.download.stat()
+    except OSError as error:
+        raise StorageError(
+            f"the packages in {services().config.download} cannot be reached: {error.strerror}",
+            hint="Look at the disk and the rights on it",
+        ) from error
+    return Response("ok\n", mimetype="text/plain")

@@ -1,0 +1,66 @@
+"""The models behind Flask: one session per request, on the engine that the rest of the server uses.
+
+A request that only reads waits for no writer. A request that changes something is committed when
+it was answered without an error, so that a page never says "done" about what was not kept.
+"""
+
+from typing import Any
+
+from flask import Flask, Response, has_request_context, request
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session as FlaskSession
+from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session
+
+from deploy_server.config import ServerConfig
+from deploy_server.storage.database import READ_ONLY, make_engine
+from deploy_server.storage.models import Base
+
+#: Methods that may not change anything.
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class RequestSession(FlaskSession):
+    """A session that takes no write lock where the request only reads."""
+
+    def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
+        """Return the engine; for a reading request, the one whose transactions lock nothing."""
+        bind = super().get_bind(*args, **kwargs)
+        if isinstance(bind, Engine) and has_request_context() and request.method in SAFE_METHODS:
+            return bind.execution_options(**READ_ONLY)
+        return bind
+
+
+class Database(SQLAlchemy):
+    """Flask-SQLAlchemy on our own engine: the same pragmas, locks and limits everywhere."""
+
+    def _apply_driver_defaults(self, options: dict[str, Any], app: Flask) -> None:
+        # make_engine knows the drivers; Flask-SQLAlchemy would also move relative paths.
+        return
+
+    def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Flask) -> Engine:
+        return make_engine(str(options["url"]))
+
+
+db = Database(
+    metadata=Base.metadata,
+    session_options={"class_": RequestSession, "expire_on_commit": False},
+)
+
+
+def init_database(app: Flask, config: ServerConfig) -> None:
+    """Give `app` its engine, and every request its session."""
+    app.config["SQLALCHEMY_DATABASE_URI"] = config.database_url
+    db.init_app(app)
+    app.after_request(_commit)
+
+
+def reading_session() -> Session:
+    """A session of its own that only reads; for what must not hold the request's transaction."""
+    return Session(db.engine.execution_options(**READ_ONLY), expire_on_commit=False)
+
+
+def _commit(response: Response) -> Response:
+    if request.method not in SAFE_METHODS and response.status_code < 400:
+        db.session.commit()
+    return response

@@ -1,0 +1,230 @@
+"""What protects the console: who is asking, whether they may, forged requests, limits, headers.
+
+The order for every request of the console: log in, right, size, CSRF, and only then the view. The
+body is not read before all of that, so nobody fills the disk without an account.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, current_app, flash, g, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_login import LoginManager, current_user, login_user, logout_user
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.exceptions import Unauthorized
+
+from deploy_server.domain.errors import Forbidden
+from deploy_server.storage.models import User
+from deploy_server.web.database import reading_session
+from deploy_server.web.errors import MACHINE_PATHS, wants_html
+from deploy_server.web.rights import NOT_WITH_TAGS, RIGHTS, Right, View, right_of
+from deploy_server.web.services import services
+
+#: A working day; then everybody logs in again.
+SESSION_HOURS = 12
+
+#: Bytes of a form without files.
+FORM_MAX = 2 * 1024 * 1024
+
+#: Nothing but our own files; no script or style inside a page.
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    )
+)
+
+login_manager = LoginManager()
+csrf = CSRFProtect()
+# The counters are in the memory of one worker, so with n workers n times as many attempts pass;
+# what stops guessing a password is the account's own lock (services/accounts).
+limiter = Limiter(key_func=get_remote_address, storage_uri="memory://")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Whoever is logged in; the row as it was when the request began.
+
+    Attributes:
+        id: of the row.
+        name: as people see it.
+        role: a key of `RIGHTS`.
+        tags: empty means every computer.
+        epoch: sessions of an older one have ended.
+    """
+
+    id: int
+    name: str
+    role: str
+    tags: frozenset[str]
+    epoch: int
+
+    is_authenticated = True
+    is_active = True
+    is_anonymous = False
+
+    @property
+    def perimeter(self) -> frozenset[str] | None:
+        """The tags that limit every list, count and action; None means every computer."""
+        return self.tags or None
+
+    def may(self, right: Right) -> bool:
+        """Whether the role has `right`, and the tags do not take it away."""
+        return right in RIGHTS[self.role] and not (self.tags and right in NOT_WITH_TAGS)
+
+    def get_id(self) -> str:
+        """What the session keeps: id and epoch, such as 7:0."""
+        return f"{self.id}:{self.epoch}"
+
+
+def person_of(user: User) -> Person:
+    """The person whose row this is."""
+    return Person(user.id, user.name, user.role, frozenset(user.tags), user.session_epoch)
+
+
+def person() -> Person:
+    """Whoever is asking; views that are not public always have one."""
+    return cast(Person, g.person)
+
+
+def init_security(app: Flask) -> None:
+    """Set up sessions, cookies, CSRF, limits and headers of the console."""
+    app.config.update(
+        SECRET_KEY=app.extensions["tranche"].config.secret_key_file.read_bytes(),
+        SESSION_COOKIE_NAME="__Host-session",
+        SESSION_COOKIE_SECURE=True,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=SESSION_HOURS),
+        # The guard below asks for the token, after it knows who is asking.
+        WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session
+        RATELIMIT_HEADERS_ENABLED=False,
+    )
+    login_manager.init_app(app)
+    csrf.init_app(app)
+    limiter.init_app(app)
+    app.after_request(add_headers)
+
+
+@login_manager.user_loader  # type: ignore[untyped-decorator]
+def load_person(text: str) -> Person | None:
+    """The person of a session; None where it has ended or the account is closed."""
+    number, _, epoch = text.partition(":")
+    since = datetime.fromtimestamp(session.get("since", 0), services().now().tzinfo)
+    if services().now() - since >= timedelta(hours=SESSION_HOURS):
+        return None
+    # A session of its own: a request that uploads for an hour must not hold a transaction.
+    with reading_session() as reading:
+        user = reading.get(User, int(number))
+        if user is None or user.disabled_at or str(user.session_epoch) != epoch:
+            return None
+        return person_of(user)
+
+
+def log_in(who: Person) -> None:
+    """Begin a session; nothing of what was in the browser's before it stays."""
+    session.clear()
+    session.permanent = True
+    session["since"] = int(services().now().timestamp())
+    login_user(who)
+
+
+def log_out() -> None:
+    """End the session of this browser."""
+    logout_user()
+    session.clear()
+
+
+def large_body(view: View) -> View:
+    """Mark a view that takes a package's file."""
+    view.__dict__["large_body"] = True
+    return view
+
+
+def guard() -> ResponseReturnValue | None:
+    """Let a request of the console pass, or answer it."""
+    g.person = None
+    if request.endpoint == "console.static":
+        return None
+    view = current_app.view_functions[request.endpoint or ""]
+    right = right_of(view)
+    if right is None:  # check_views let no such view pass
+        raise Forbidden("this address has no right attached", hint="Report this mistake")
+    if current_user.is_authenticated:
+        g.person = cast(Person, current_user._get_current_object())
+    if right is not Right.PUBLIC:
+        if g.person is None:
+            return _ask_to_log_in()
+        if not g.person.may(right):
+            raise Forbidden(
+                f"you may not {right.value}", hint="Ask a superadmin for a role that may."
+            )
+    limit = FORM_MAX
+    if getattr(view, "large_body", False):
+        limit += services().config.max_package_bytes
+    request.max_content_length = limit
+    _check_forgery()
+    return None
+
+
+def _ask_to_log_in() -> ResponseReturnValue:
+    if request.method == "GET" and wants_html():
+        wanted = request.full_path.rstrip("?")
+        return redirect(url_for("console.login.form", next=wanted if wanted != "/" else None))
+    if not wants_html():
+        raise Unauthorized("Log in again: the session has ended.")
+    flash("The session has ended before that was sent. Log in and do it again.", "warning")
+    return redirect(url_for("console.login.form"))
+
+
+def _check_forgery() -> None:
+    try:
+        csrf.protect()
+    except CSRFError as error:
+        raise Forbidden(
+            "the form is not from this session: " + str(error.description).rstrip("."),
+            hint="Go back, reload the page and send it again.",
+        ) from None
+
+
+def safe_next(target: str) -> str:
+    """Return `target` when it is a path of this console, else the overview's."""
+    parts = urlsplit(target)
+    plain = target.startswith("/") and not target.startswith(("//", "/\\"))
+    if not plain or parts.scheme or parts.netloc or any(ord(letter) < 33 for letter in target):
+        return url_for("console.overview.index")
+    return target
+
+
+def add_headers(response: Response) -> Response:
+    """Tell the browser what it may do with a page of the console."""
+    headers = response.headers
+    headers["X-Content-Type-Options"] = "nosniff"
+    if request.path.startswith(MACHINE_PATHS):
+        return response
+    headers["Content-Security-Policy"] = _POLICY
+    headers["X-Frame-Options"] = "DENY"
+    headers["Referrer-Policy"] = "same-origin"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
+    if request.endpoint != "console.static":
+        headers["Cache-Control"] = "no-store"
+    if services().config.https_port == 443:
+        # It counts for every port of the host, so only where the host is ours anyway; and a day,
+        # because whoever installs another CA must not be locked out for longer.
+        headers["Strict-Transport-Security"] = "max-age=86400"
+    return response

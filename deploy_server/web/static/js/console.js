@@ -1,0 +1,128 @@
+// On every page: times in the reader's zone, the colour switch, live parts, ticks of whole lists.
+
+const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const steps = [
+  ["second", 60],
+  ["minute", 60],
+  ["hour", 24],
+  ["day", 30.4],
+  ["month", 12],
+  ["year", Infinity],
+];
+
+function ago(moment) {
+  let value = (moment - Date.now()) / 1000;
+  if (Math.abs(value) < 10) return relative.format(0, "second");
+  for (const [unit, size] of steps) {
+    if (Math.abs(value) < size) return relative.format(Math.round(value), unit);
+    value /= size;
+  }
+  return "";
+}
+
+function showTimes(root = document) {
+  for (const element of root.querySelectorAll("time[datetime]")) {
+    const moment = new Date(element.dateTime);
+    element.textContent = ago(moment);
+    element.title = absolute.format(moment);
+  }
+}
+
+function colourSwitch() {
+  const form = document.querySelector("[data-theme-form]");
+  form?.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const root = document.documentElement;
+    const systemDark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : systemDark;
+    const chosen = dark ? "light" : "dark";
+    root.dataset.theme = chosen;
+    form.querySelector("[data-theme-label]").textContent = dark ? "Dark colours" : "Light colours";
+    const data = new FormData(form);
+    data.set("theme", chosen);
+    await fetch(form.action, { method: "POST", body: new URLSearchParams(data) });
+  });
+}
+
+// <div data-live="/address" data-every="5">: its content is fetched anew while it can be seen.
+function liveParts() {
+  for (const element of document.querySelectorAll("[data-live]")) {
+    const every = Number(element.dataset.every || 5) * 1000;
+    const refresh = async () => {
+      if (!document.hidden) {
+        const answer = await fetch(element.dataset.live, {
+          headers: { "X-Requested-With": "fetch" },
+        }).catch(() => null);
+        if (answer?.status === 401) return;
+        if (answer?.ok) {
+          const html = await answer.text();
+          if (html !== element.dataset.last) {
+            element.dataset.last = html;
+            element.innerHTML = html;
+            showTimes(element);
+          }
+        }
+      }
+      setTimeout(refresh, every);
+    };
+    setTimeout(refresh, every);
+  }
+}
+
+// A tick in the head of a table ticks its rows; a bar below says how many and shows itself.
+function tickLists() {
+  for (const form of document.querySelectorAll("form[data-ticks]")) {
+    const rows = () => [...form.querySelectorAll(`input[name="${form.dataset.ticks}"]`)];
+    const all = form.querySelector("[data-tick-all]");
+    const bar = form.querySelector("[data-tick-bar]");
+    const update = () => {
+      const ticked = rows().filter((row) => row.checked).length;
+      if (all) {
+        all.checked = ticked > 0 && ticked === rows().length;
+        all.indeterminate = ticked > 0 && ticked < rows().length;
+      }
+      for (const place of form.querySelectorAll("[data-tick-count]")) {
+        place.textContent = String(ticked);
+      }
+      if (bar) bar.hidden = ticked === 0;
+    };
+    all?.addEventListener("change", () => {
+      for (const row of rows()) row.checked = all.checked;
+      update();
+    });
+    form.addEventListener("change", update);
+    update();
+  }
+}
+
+// <select data-submit>: choosing is enough.
+function choosing() {
+  for (const element of document.querySelectorAll("[data-submit]")) {
+    element.addEventListener("change", () => element.form.requestSubmit());
+  }
+}
+
+// A form is sent once, however often its button is pressed.
+function sendOnce() {
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== "post") return;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+  });
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  });
+}
+
+showTimes();
+setInterval(showTimes, 30_000);
+colourSwitch();
+liveParts();
+tickLists();
+choosing();
+sendOnce();

@@ -1,0 +1,63 @@
+// The deploy page: the preview follows what is chosen; without this script a button shows it.
+
+const form = document.querySelector("form[data-preview]");
+if (form) {
+  const place = form.querySelector("[data-preview-place]");
+  const token = document.querySelector('meta[name="csrf-token"]').content;
+  let timer = null;
+  let asked = 0;
+
+  const hideButton = () => {
+    place.querySelector("[data-preview-button]").hidden = true;
+  };
+
+  const show = async () => {
+    const number = (asked += 1);
+    place.setAttribute("aria-busy", "true");
+    const answer = await fetch(form.dataset.preview, {
+      method: "POST",
+      headers: { "X-CSRFToken": token, "X-Requested-With": "fetch" },
+      body: new URLSearchParams(new FormData(form)),
+    }).catch(() => null);
+    if (number !== asked) return;
+    place.removeAttribute("aria-busy");
+    if (answer?.ok) {
+      place.innerHTML = await answer.text();
+      hideButton();
+    }
+  };
+
+  const soon = () => {
+    // What is on the screen is no longer what would be assigned.
+    for (const button of place.querySelectorAll('[value="assign"]')) button.disabled = true;
+    clearTimeout(timer);
+    timer = setTimeout(show, 350);
+  };
+
+  const choose = (target) => {
+    const radio = form.querySelector(`input[name="target"][value="${target}"]`);
+    if (radio) radio.checked = true;
+  };
+
+  form.addEventListener("input", (event) => {
+    if (event.target.name === "q") choose("search");
+    if (event.target.name === "group") choose("group");
+    if (event.target.dataset.filter) return;
+    soon();
+  });
+  for (const chip of form.querySelectorAll("[data-expression]")) {
+    chip.addEventListener("click", () => {
+      form.elements.q.value = chip.dataset.expression;
+      choose("search");
+      soon();
+    });
+  }
+  form.querySelector("[data-filter]")?.addEventListener("input", (event) => {
+    const wanted = event.target.value.trim().toLowerCase();
+    for (const pick of form.querySelectorAll(".pick")) {
+      const ticked = pick.querySelector("input").checked;
+      pick.hidden = !ticked && !pick.dataset.text.includes(wanted);
+    }
+  });
+  hideButton();
+}

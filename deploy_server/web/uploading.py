@@ -1,0 +1,76 @@
+"""Files that come with a request, written straight to where uploads lie.
+
+Two ways: a script of ours sends the bytes alone and goes on after a dropped connection (`PUT`);
+a plain form sends them inside, and the parser writes them to an upload of its own. Either way the
+bytes are written once, on the disk where packages are built, and no more than a piece is in memory.
+"""
+
+from collections.abc import Iterator
+from typing import IO, Any, BinaryIO, cast
+
+from flask import Request, g, request
+
+from deploy_server.storage.disk import storage_errors
+from deploy_server.storage.uploads import Upload, UploadStore
+from deploy_server.web.security import person
+from deploy_server.web.services import services
+
+#: Bytes that are read from a connection at once.
+PIECE = 1024 * 1024
+
+
+class UploadRequest(Request):
+    """A request whose files become uploads instead of temporary files elsewhere."""
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        if not filename or g.get("person") is None:
+            return super()._get_file_stream(
+                total_content_length, content_type, filename, content_length
+            )
+        upload = uploads().begin(person().id, filename, total_content_length)
+        g.received = upload
+        return cast(IO[bytes], _Receiver(uploads().writer(upload)))
+
+
+class _Receiver:
+    """A file that says what the disk refuses in our words."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        with storage_errors("the upload cannot be written"):
+            return self._file.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def uploads() -> UploadStore:
+    """The uploads of this server."""
+    config = services().config
+    return UploadStore(config.uploads, config.max_package_bytes)
+
+
+def received() -> Upload | None:
+    """The file that came inside this form, complete; None where none came."""
+    sent = request.files.get("file")
+    upload: Upload | None = g.get("received")
+    if sent is None or upload is None:
+        return None
+    with storage_errors("the upload cannot be written"):
+        sent.stream.close()
+    store = uploads()
+    return store.finish(store.get(upload.id, upload.owner))
+
+
+def pieces_of_body() -> Iterator[bytes]:
+    """The body of this request, piece by piece."""
+    while piece := request.stream.read(PIECE):
+        yield piece
