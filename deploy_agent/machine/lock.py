@@ -1,0 +1,76 @@
+"""One agent at a time: a lock that ends with its process, however that ends."""
+
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from deploy_agent.domain.errors import LockHeld
+from deploy_agent.machine.disk import writing_state
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class InstanceLock:
+    """The lock of a state folder; `run` and `once` share it.
+
+    The kernel holds it, not the file: a file that a dead agent left means nothing. Children do not
+    inherit it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> Self:
+        """Take the lock.
+
+        Raises:
+            LockHeld: another agent has it.
+            StoreError: the folder cannot be written.
+        """
+        with writing_state(self._path):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _try_lock(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            raise LockHeld(
+                f"another agent is at work on '{self._path.parent}'",
+                "Wait for it, or stop the service; 'deploy-agent status' shows what it does",
+            ) from error
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give it back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some agent holds the lock; asks without keeping it."""
+    if not path.exists():
+        return False
+    try:
+        with InstanceLock(path):
+            return False
+    except LockHeld:
+        return True

@@ -1,0 +1,60 @@
+"""One agent on a state folder, and none after it died."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy_agent.domain.errors import LockHeld, StoreError
+from deploy_agent.machine.lock import InstanceLock, is_locked
+
+
+def test_only_one_holds_it(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "lock"
+    assert not is_locked(path)
+    with InstanceLock(path):
+        assert is_locked(path)
+        with pytest.raises(LockHeld, match="another agent"), InstanceLock(path):
+            pass
+        assert is_locked(path)
+    assert not is_locked(path)
+
+
+def test_a_dead_agents_lock_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    program = f"""
+import os, pathlib
+from deploy_agent.machine.lock import InstanceLock
+InstanceLock(pathlib.Path({str(path)!r})).__enter__()
+os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", program], check=False)
+    assert path.exists()
+    with InstanceLock(path):
+        pass
+
+
+def test_children_do_not_inherit_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with InstanceLock(path):
+        child = subprocess.Popen(
+            [sys.executable, "-c", "print('up', flush=True); input()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            close_fds=False,
+        )
+    assert child.stdout is not None
+    child.stdout.readline()
+    try:
+        assert not is_locked(path)
+    finally:
+        child.communicate(b"\n")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    with pytest.raises(StoreError, match="--state"), InstanceLock(tmp_path / "state" / "lock"):
+        pass
+    assert os.listdir(tmp_path) == ["state"]
