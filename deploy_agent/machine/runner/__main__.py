@@ -43,13 +43,14 @@ def main(folder: Path, held: int) -> None:
 
 
 def _detach() -> None:
-    if os.fork():
-        os._exit(0)
     # Whoever stops the agent or the computer means the action to decide for itself; it gets the
-    # default handlers back, which an ignored signal would not.
+    # default handlers back, which an ignored signal would not. Before the fork, so that there is
+    # no moment without them.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if os.fork():
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,181 @@
+"""The runner as a process: it outlives whoever started it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy_agent.domain.errors import ActionFailed, OutcomeUnknown, OutOfSpace
+from deploy_agent.domain.outcome import Outcome, judge
+from deploy_agent.machine import runner
+from deploy_agent.machine.runner import Job
+from deploy_agent.wire.terms import Action
+from tests.integration.runner.packages import ROOT, Start, children, root_only, runner_of, runners
+from tests.support.waiting import wait_until
+
+
+def test_running_then_ended(folder: Path, start: Start) -> None:
+    go = folder / "go"
+    start(Action.EXECUTE, f"while [ ! -e {go} ]; do sleep 0.02; done")
+    assert runner.is_running(folder)
+    assert runner.outcome(folder) is None
+    assert runner.wait(folder, 0) is None
+    assert runner.wait(folder, 0.05) is None
+    with pytest.raises(ActionFailed, match="still runs"):
+        start(Action.EXECUTE, "true")
+    with pytest.raises(ActionFailed, match="still runs"):
+        runner.clear(folder)
+    go.touch()
+    assert runner.wait(folder) == runner.outcome(folder)
+    wait_until(lambda: not runner.is_running(folder), "the lock goes after the result")
+
+
+def test_a_second_run_forgets_the_first(folder: Path, run: Callable[..., Outcome]) -> None:
+    assert run(Action.EXECUTE, "exit 1").exit_code == 1
+    assert run(Action.EXECUTE, "exit 2").exit_code == 2
+    runner.clear(folder)
+    assert runner.outcome(folder) is None
+    with pytest.raises(OutcomeUnknown):
+        runner.wait(folder, 1)
+
+
+AGENT = """
+import sys
+from pathlib import Path
+from deploy_agent.machine import runner
+from deploy_agent.machine.runner import Job
+from deploy_agent.wire.terms import Action
+folder = Path(sys.argv[1])
+runner.start(Job(Action.EXECUTE, sys.argv[2], folder / "tree", Path("/")), folder)
+print("started", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_action_outlives_the_agent(folder: Path) -> None:
+    """The agent is killed with everything in its session, as a service manager would do it."""
+    go = folder / "go"
+    command = f"while [ ! -e {go} ]; do sleep 0.02; done; echo done; exit 4"
+    agent = subprocess.Popen(
+        [sys.executable, "-c", AGENT, folder, command],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with agent:
+        assert agent.stdout is not None
+        assert agent.stdout.readline() == b"started\n"
+        os.killpg(agent.pid, signal.SIGKILL)
+    assert runner.is_running(folder)
+    go.touch()
+    found = runner.wait(folder, 20)
+    assert found is not None
+    assert (found.exit_code, found.output) == (4, "done\n")
+
+
+def test_the_agent_has_no_child_to_wait_for(folder: Path, start: Start) -> None:
+    start(Action.EXECUTE, "sleep 0.1")
+    assert not set(children(os.getpid())) & set(runners(folder))
+    assert runner.wait(folder, 20) is not None
+
+
+def test_polite_signals_do_not_stop_the_runner(folder: Path, start: Start) -> None:
+    go = folder / "go"
+    start(Action.EXECUTE, f"while [ ! -e {go} ]; do sleep 0.02; done")
+    process = runner_of(folder, "sleep")
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        os.kill(process, number)
+    go.touch()
+    found = runner.wait(folder, 20)
+    assert found is not None
+    assert found.exit_code == 0
+
+
+def test_a_killed_runner_leaves_an_unknown_outcome(folder: Path, start: Start) -> None:
+    start(Action.EXECUTE, "exec sleep 64", timeout_s=0)
+    process = runner_of(folder, "sleep")
+    (action,) = children(process)
+    try:
+        os.kill(process, signal.SIGKILL)
+        with pytest.raises(OutcomeUnknown) as caught:
+            runner.wait(folder, 20)
+        assert caught.value.code == "ERR_DONE_FAILED"
+    finally:
+        os.kill(action, signal.SIGKILL)
+
+
+def test_nothing_that_lies_around_is_imported(
+    folder: Path, tmp_path: Path, run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in (tmp_path, folder, folder / "tree"):
+        (place / "json.py").write_text("raise SystemExit('evil')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert judge(run(Action.EXECUTE, "true")).code == "SUCCESS"
+
+
+def test_the_runner_is_small(folder: Path, start: Start) -> None:
+    go = folder / "go"
+    start(Action.EXECUTE, f"head -c 3000000 /dev/zero; while [ ! -e {go} ]; do sleep 0.02; done")
+    process = runner_of(folder, "sleep")
+
+    def rss_kib() -> int:
+        status = Path(f"/proc/{process}/status").read_text()
+        return next(int(x.split()[1]) for x in status.splitlines() if x.startswith("VmRSS"))
+
+    assert rss_kib() < 20 * 1024
+    go.touch()
+    assert runner.wait(folder, 20) is not None
+
+
+def test_a_runner_that_cannot_start(
+    folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(ActionFailed, match="No such file"):
+        start(Action.EXECUTE, "true")
+    assert not runner.is_running(folder)
+
+
+def test_a_runner_that_breaks_says_why(
+    folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise SystemExit('no such wheel')")
+    monkeypatch.setattr("deploy_agent.machine.runner.client._MAIN", broken)
+    with pytest.raises(ActionFailed, match="no such wheel"):
+        start(Action.EXECUTE, "true")
+
+
+def test_files_are_hidden(folder: Path, run: Callable[..., Outcome]) -> None:
+    run(Action.EXECUTE, "echo secret")
+    for name in ("job.json", "result.json", "run.lock", "runner.log"):
+        assert os.stat(folder / name).st_mode & 0o077 == 0
+    assert json.loads((folder / "result.json").read_text())["output"] == "secret\n"
+
+
+@root_only
+def test_an_action_that_fills_the_disk_still_has_its_result(small_disk: Path) -> None:
+    folder = small_disk / "1800000001"
+    (folder / "tree").mkdir(parents=True)
+    command = "seq 20000; cat /dev/zero > full; exit 7"
+    runner.start(Job(Action.EXECUTE, command, folder / "tree", folder), folder)
+    found = runner.wait(folder, 20)
+    assert found is not None
+    assert (found.exit_code, found.output, found.truncated) == (7, "", True)
+
+
+@root_only
+def test_a_full_disk_starts_nothing(small_disk: Path) -> None:
+    folder = small_disk / "1800000001"
+    (folder / "tree").mkdir(parents=True)
+    subprocess.run(["sh", "-c", f"cat /dev/zero > {small_disk}/full"], check=False)
+    with pytest.raises(OutOfSpace):
+        runner.start(Job(Action.EXECUTE, "touch ran", folder / "tree", folder), folder)
+    assert not (folder / "tree/ran").exists()
