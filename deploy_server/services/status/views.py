@@ -1,14 +1,8 @@
-"""How far packages are: counts, lists behind the counts, histories, validation.
+"""What questions about progress are answered with."""
 
-Every count is the length of the list that `results` gives for the same arguments.
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
-
-from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import ResultClass
 
@@ -141,95 +135,3 @@ class Slice:
     key: str
     by_class: dict[ResultClass, int]
     total: int
-
-
-def package_status(
-    session: Session, package_id: int, *, now: datetime, perimeter: Perimeter = None
-) -> PackageStatus:
-    """Return the counts of a package.
-
-    Raises:
-        NotFound: no such package.
-    """
-    raise NotImplementedError
-
-
-def package_statuses(
-    session: Session, package_ids: Sequence[int], *, now: datetime, perimeter: Perimeter = None
-) -> dict[int, PackageStatus]:
-    """Return the counts of several packages, every id present; for lists."""
-    raise NotImplementedError
-
-
-def results(
-    session: Session,
-    package_id: int,
-    *,
-    now: datetime,
-    status: str | None = None,
-    status_class: ResultClass | None = None,
-    perimeter: Perimeter = None,
-    page: int = 1,
-    page_size: int = 50,
-) -> ResultPage:
-    """Return the computers behind a count, newest change first.
-
-    Raises:
-        NotFound: no such package.
-    """
-    raise NotImplementedError
-
-
-def computer_deployments(session: Session, computer_id: int, *, now: datetime) -> list[Deployment]:
-    """Return the packages of a computer, those that are not done first."""
-    raise NotImplementedError
-
-
-def computer_history(session: Session, device_id: str, *, limit: int = 200) -> list[HistoryRow]:
-    """Return the results of a computer that arrived, newest first."""
-    raise NotImplementedError
-
-
-def recent_failures(
-    session: Session, *, since: datetime, perimeter: Perimeter = None, limit: int = 20
-) -> list[ResultRow]:
-    """Return the computers whose package ended in an error since then, newest first."""
-    raise NotImplementedError
-
-
-def statistics(
-    session: Session,
-    package_id: int,
-    *,
-    by: Literal["status", "group", "hour"] = "status",
-    now: datetime,
-    perimeter: Perimeter = None,
-) -> list[Slice]:
-    """Return the counts of a package by status, by group, or results by hour (in order).
-
-    Raises:
-        NotFound: no such package.
-    """
-    raise NotImplementedError
-
-
-def validate(
-    session: Session,
-    package_id: int,
-    what: Validation,
-    *,
-    actor: str,
-    now: datetime,
-    perimeter: Perimeter = None,
-) -> int:
-    """Clear rows that succeeded, withdraw those that wait, or clear every row.
-
-    What is cleared stays in history and is not offered again through a group.
-
-    Returns:
-        How many rows.
-
-    Raises:
-        NotFound: no such package.
-    """
-    raise NotImplementedError

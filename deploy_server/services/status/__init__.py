@@ -1,0 +1,38 @@
+"""How far packages are: counts, lists behind the counts, histories, validation.
+
+Every count is the length of the list that `results` gives for the same arguments. Somebody waits
+for a package who has a row that waits, and also a member of a group that has it assigned and that
+has no row yet (contract.md 5, Assigning).
+"""
+
+from deploy_server.services.status.computer import computer_deployments, computer_history
+from deploy_server.services.status.counts import package_status, package_statuses, statistics
+from deploy_server.services.status.lists import recent_failures, results
+from deploy_server.services.status.validation import validate
+from deploy_server.services.status.views import (
+    Deployment,
+    HistoryRow,
+    PackageStatus,
+    ResultPage,
+    ResultRow,
+    Slice,
+    Validation,
+)
+
+__all__ = [
+    "Deployment",
+    "HistoryRow",
+    "PackageStatus",
+    "ResultPage",
+    "ResultRow",
+    "Slice",
+    "Validation",
+    "computer_deployments",
+    "computer_history",
+    "package_status",
+    "package_statuses",
+    "recent_failures",
+    "results",
+    "statistics",
+    "validate",
+]

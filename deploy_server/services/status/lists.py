@@ -1,0 +1,136 @@
+"""The computers behind the numbers."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, String, func, literal, select, union_all
+from sqlalchemy.orm import Session
+
+from deploy_agent.wire.result import WAITING, ResultClass
+from deploy_server.domain.errors import SpecError
+from deploy_server.services.status.rows import (
+    Clause,
+    Through,
+    counted,
+    find_package,
+    pending_by_group,
+    through_groups,
+)
+from deploy_server.services.status.views import Perimeter, ResultPage, ResultRow
+from deploy_server.storage.models import Assignment, Computer, Group, Package
+from deploy_server.storage.search import within
+from deploy_server.storage.types import Key, UtcDateTime
+
+PAGE_SIZE_MAX = 1000
+
+
+def results(
+    session: Session,
+    package_id: int,
+    *,
+    now: datetime,
+    status: str | None = None,
+    status_class: ResultClass | None = None,
+    perimeter: Perimeter = None,
+    page: int = 1,
+    page_size: int = 50,
+) -> ResultPage:
+    """Return the computers behind a count, newest change first.
+
+    Raises:
+        NotFound: no such package.
+        SpecError: field `page`.
+    """
+    if page < 1 or not 1 <= page_size <= PAGE_SIZE_MAX:
+        raise SpecError("page", f"there is no page {page} of {page_size} rows", "Count from 1")
+    package = find_package(session, package_id)
+    conditions = counted([package_id], perimeter)
+    if status is not None:
+        conditions.append(Assignment.status == status)
+    if status_class is not None:
+        conditions.append(Assignment.status_class == status_class)
+    parts: list[Select[*tuple[Any, ...]]] = [_with_row().where(*conditions)]
+    if status in (None, WAITING) and status_class in (None, ResultClass.WAITING):
+        parts += _without_row(session, package, now, perimeter)
+    found = union_all(*parts).subquery()
+    total = session.scalar(select(func.count()).select_from(found)) or 0
+    rows = session.execute(
+        select(found)
+        .order_by(found.c.since.desc(), found.c.computer_id)
+        .limit(page_size)
+        .offset((page - 1) * page_size)
+    )
+    return ResultPage(tuple(map(_row, rows)), total, page, page_size)
+
+
+def recent_failures(
+    session: Session, *, since: datetime, perimeter: Perimeter = None, limit: int = 20
+) -> list[ResultRow]:
+    """Return the computers whose package ended in an error since then, newest first."""
+    statement = (
+        _with_row()
+        .where(
+            Assignment.cleared_at.is_(None),
+            Assignment.status_class == ResultClass.ERROR,
+            Assignment.since >= since,
+            *within(perimeter),
+        )
+        .order_by(Assignment.since.desc(), Assignment.id.desc())
+        .limit(limit)
+    )
+    return [_row(row) for row in session.execute(statement)]
+
+
+def _with_row() -> Select[*tuple[Any, ...]]:
+    return (
+        select(
+            Computer.id.label("computer_id"),
+            Computer.device_id.label("device_id"),
+            Computer.name.label("computer_name"),
+            Computer.tag.label("tag"),
+            Assignment.status.label("status"),
+            Assignment.status_class.label("status_class"),
+            Assignment.since.label("since"),
+            func.coalesce(Group.name, "").label("group"),
+            Computer.last_contact.label("last_contact"),
+            Assignment.assigned_at.label("assigned_at"),
+            Assignment.assigned_by.label("assigned_by"),
+            Assignment.attempt.label("attempt"),
+        )
+        .select_from(Assignment)
+        .join(Computer, Computer.id == Assignment.computer_id)
+        .outerjoin(Group, Group.id == Assignment.group_id)
+    )
+
+
+def _without_row(
+    session: Session, package: Package, now: datetime, perimeter: Perimeter
+) -> list[Select[*tuple[Any, ...]]]:
+    if package.deleted_at is not None:
+        return []
+    through = through_groups(session, [package.id]).get(package.id, [])
+    clauses = pending_by_group(session, package, through, now)
+    return [_members(row, clause, perimeter) for row, clause in zip(through, clauses, strict=True)]
+
+
+def _members(through: Through, clause: Clause, perimeter: Perimeter) -> Select[*tuple[Any, ...]]:
+    given, group = through
+    return select(
+        Computer.id,
+        Computer.device_id,
+        Computer.name,
+        Computer.tag,
+        literal(WAITING, Key()),
+        literal(int(ResultClass.WAITING)),
+        literal(given.assigned_at, UtcDateTime()),
+        literal(group.name, String()),
+        Computer.last_contact,
+        literal(given.assigned_at, UtcDateTime()),
+        literal(given.assigned_by, String()),
+        literal(given.attempt),
+    ).where(clause, *within(perimeter))
+
+
+def _row(row: Any) -> ResultRow:
+    values = row._asdict()
+    return ResultRow(**{**values, "status_class": ResultClass(values["status_class"])})

@@ -1,0 +1,110 @@
+"""Clearing what is settled out of the counters; nothing here touches history."""
+
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Select, insert, literal, select, update
+from sqlalchemy.orm import Session
+
+from deploy_agent.wire.result import WAITING, ResultClass
+from deploy_server.services.status.rows import (
+    Clause,
+    Through,
+    counted,
+    find_package,
+    pending_by_group,
+    through_groups,
+)
+from deploy_server.services.status.views import Perimeter, Validation
+from deploy_server.storage.models import Assignment, Computer
+from deploy_server.storage.search import within
+from deploy_server.storage.types import Key, UtcDateTime
+
+_CLASSES = {
+    "success": (ResultClass.SUCCESS,),
+    "not_notified": (ResultClass.WAITING,),
+    "all": tuple(ResultClass),
+}
+
+
+def validate(
+    session: Session,
+    package_id: int,
+    what: Validation,
+    *,
+    actor: str,
+    now: datetime,
+    perimeter: Perimeter = None,
+) -> int:
+    """Clear rows that succeeded, withdraw those that wait, or clear every row.
+
+    What is cleared stays in history and is not offered again through a group: its row stays, with
+    the time at which it was cleared. Members of groups that wait without a row get such a row.
+
+    Returns:
+        How many computers.
+
+    Raises:
+        NotFound: no such package.
+    """
+    find_package(session, package_id)
+    classes = _CLASSES[what]
+    number = 0
+    if ResultClass.WAITING in classes:
+        number += _keep_from_groups(session, package_id, now, perimeter)
+    cleared = session.execute(
+        update(Assignment)
+        .where(*counted([package_id], perimeter), Assignment.status_class.in_(classes))
+        .values(cleared_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    return number + _rowcount(cleared)
+
+
+def _keep_from_groups(
+    session: Session, package_id: int, now: datetime, perimeter: Perimeter
+) -> int:
+    """Make cleared rows for members of groups that wait without a row."""
+    package = find_package(session, package_id)
+    through = through_groups(session, [package_id]).get(package_id, [])
+    if package.deleted_at is not None or not through:
+        return 0
+    # Each condition looks at the rows that the one before it has made, so nobody gets two.
+    number = 0
+    for row, clause in zip(through, pending_by_group(session, package, through, now), strict=True):
+        members = _cleared_members(row, [clause, *within(perimeter)], now)
+        made = session.execute(
+            insert(Assignment.__table__).from_select(  # type: ignore[arg-type]
+                [each.name for each in members.selected_columns], members
+            ),
+            execution_options={"preserve_rowcount": True},
+        )
+        number += _rowcount(made)
+    return number
+
+
+def _cleared_members(
+    through: Through, conditions: list[Clause], now: datetime
+) -> Select[*tuple[Any, ...]]:
+    given, group = through
+    values: dict[str, Any] = {
+        "package_id": literal(given.package_id),
+        "activation_id": literal(given.activation_id),
+        "group_id": literal(group.id),
+        "attempt": literal(given.attempt),
+        "status": literal(WAITING, Key()),
+        "status_class": literal(int(ResultClass.WAITING)),
+        "since": literal(given.assigned_at, UtcDateTime()),
+        "force": literal(given.force),
+        "schedule": literal(given.schedule),
+        "postcmd": literal(given.postcmd),
+        "assigned_at": literal(given.assigned_at, UtcDateTime()),
+        "assigned_by": literal(given.assigned_by),
+        "cleared_at": literal(now, UtcDateTime()),
+    }
+    columns = [value.label(name) for name, value in values.items()]
+    return select(Computer.id.label("computer_id"), *columns).where(*conditions)
+
+
+def _rowcount(result: Any) -> int:
+    return cast("CursorResult[Any]", result).rowcount

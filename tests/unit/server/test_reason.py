@@ -1,0 +1,60 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from deploy_agent.wire.result import ResultCode
+from deploy_server.domain.reason import Situation, meaning, reason
+from tests.support.clock import START
+
+FINE = Situation(
+    status="WAITING",
+    since=START,
+    priority=5,
+    schedule="",
+    activation="A7",
+    activation_ended=False,
+    system_known=True,
+    package_os="linux",
+    unsuitable=None,
+    last_contact=START,
+    contact_every=timedelta(hours=24),
+    deployment_on=True,
+    inventories_on=True,
+    period_length=10,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "next contact, expected by 2026-"),
+        ({"status": "NOTIFIED"}, "has not reported yet"),
+        ({"status": "NOTIFIED", "schedule": "2026/12/24 18:00"}, "run at 2026/12/24 18:00"),
+        ({"last_contact": None}, "never been in contact"),
+        ({"last_contact": START - timedelta(days=30)}, "No contact for 30 days, expected every 24"),
+        ({"last_contact": START - timedelta(hours=60)}, "next contact"),
+        ({"activation_ended": True}, "A7 was ended"),
+        ({"unsuitable": "the package is for linux, this computer runs windows"}, "The package is"),
+        ({"deployment_on": False}, "switched off for this computer"),
+        ({"inventories_on": False}, "FREQUENCY is -1"),
+        ({"priority": 10, "period_length": 5}, "priority 10 is above the period length 5"),
+        ({"system_known": False}, "no inventory has said"),
+        ({"system_known": False, "package_os": "any"}, "next contact"),
+        ({"status": "SUCCESS", "deployment_on": False}, "Done"),
+        ({"status": "SUCCESS_3"}, "exit code 3"),
+        ({"status": "ERR_EXIT_CODE_1603"}, "exit code 1603"),
+        ({"status": "ERR_BAD_DIGEST"}, "not what was built"),
+        ({"status": "something new"}, "reported this error"),
+    ],
+)
+def test_one_sentence_for_each_situation(changes: dict[str, object], words: str) -> None:
+    sentence = reason(replace(FINE, **changes), START)  # type: ignore[arg-type]
+    assert words in sentence
+    assert "\n" not in sentence
+    assert not sentence.endswith(".")
+
+
+@pytest.mark.parametrize("code", ["ERR_TIMEOUT", "ERR_ABORTED", "SUCCESS_REBOOT_REQUIRED"])
+def test_known_codes_have_a_meaning_of_their_own(code: str) -> None:
+    assert meaning(ResultCode.parse(code)) not in ("Done", "The agent reported this error")
