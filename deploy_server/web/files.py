@@ -1,0 +1,105 @@
+"""GET /download: info files, fragments and their lists, straight from the disk.
+
+No database and no session: a web server or an object store may take this face's place. Every
+answer is the whole file (200) or one range of it (206), with its length; never 304, which OCS's
+Unix agent takes for a failure, so there are no validators either. Source: protocol.md 2.
+"""
+
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from typing import BinaryIO
+
+from flask import Blueprint, Response, request
+from werkzeug.wsgi import wrap_file
+
+from deploy_agent.wire.fragment import FRAGMENTS_FILE, INFO_FILE
+from deploy_server.domain.errors import NotFound
+from deploy_server.web.services import services
+
+blueprint = Blueprint("files", __name__)
+
+_ID = re.compile(r"[0-9]{10}\Z", re.ASCII)
+_NUMBER = re.compile(r"[1-9][0-9]{0,6}\Z", re.ASCII)
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z", re.ASCII)
+_PIECE = 256 * 1024  # bytes
+
+_CACHED = "max-age=3600"  # fragments change only with their package's revision
+
+
+@blueprint.get("/download/<package>/<name>")
+def published(package: str, name: str) -> Response:
+    """Send a file of a published package.
+
+    Raises:
+        NotFound: there is none, or it is not served this way.
+    """
+    kind = _kind(package, name)
+    if kind == INFO_FILE and services().scheme != "https":
+        raise NotFound("info files are served over HTTPS only", "Ask for it with https://")
+    file = services().store.open(int(package), name)
+    if kind == INFO_FILE:
+        return _send(file, "application/xml", "no-store")
+    if kind == FRAGMENTS_FILE:
+        return _send(file, "text/plain", _CACHED)
+    return _send(file, "application/octet-stream", _CACHED)
+
+
+def _kind(package: str, name: str) -> str:
+    """Return which of the three kinds of files is asked for; nothing else exists here."""
+    fragment, dash, number = name.partition("-")
+    if _ID.match(package):
+        if name in (INFO_FILE, FRAGMENTS_FILE):
+            return name
+        if fragment == package and dash and _NUMBER.match(number):
+            return "fragment"
+    raise NotFound("there is no such file")
+
+
+def _send(file: BinaryIO, mimetype: str, caching: str) -> Response:
+    size = os.fstat(file.fileno()).st_size
+    wanted = _range(size)
+    if wanted is None:
+        response = Response(wrap_file(request.environ, file, _PIECE), mimetype=mimetype)
+        response.content_length = size
+    else:
+        start, stop = wanted
+        response = Response(_pieces(file, start, stop), status=206, mimetype=mimetype)
+        response.content_length = stop - start
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+        response.call_on_close(file.close)
+    response.direct_passthrough = True
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["Cache-Control"] = caching
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _range(size: int) -> tuple[int, int] | None:
+    """Return first byte and the one after the last; None where the whole file is the answer.
+
+    So it is for several ranges, for those outside the file, and for If-Range: without validators
+    nobody can know that the rest still belongs to what they have.
+    """
+    found = _RANGE.match(request.headers.get("Range", ""))
+    if found is None or "If-Range" in request.headers:
+        return None
+    first, last = found.groups()
+    if first:
+        start, stop = int(first), min(size, int(last) + 1 if last else size)
+    elif last:
+        start, stop = max(0, size - int(last)), size
+    else:
+        return None
+    return (start, stop) if start < stop else None
+
+
+def _pieces(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
+    with closing(file):
+        file.seek(start, io.SEEK_SET)
+        left = stop - start
+        while left and (piece := file.read(min(_PIECE, left))):
+            left -= len(piece)
+            yield piece
