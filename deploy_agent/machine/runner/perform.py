@@ -1,5 +1,6 @@
 """Does what a job says, and says how it went; never raises."""
 
+import errno
 import os
 import threading
 import time
@@ -108,6 +109,9 @@ def _not_started(error: OSError | ValueError, job: Job) -> ActionFailed:
     if not job.tree.is_dir():
         return ActionFailed(f"the folder '{job.tree}' is gone", "Assign the package again")
     hint = "Look whether the program is made for this computer"
-    if "xec format" in reason or "No such file" in reason:
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOEXEC, errno.ENOENT):
         hint += "; the first line of a script names its interpreter, such as #!/bin/sh"
+    elif number == errno.EACCES:
+        hint = f"Look whether the file system of '{job.tree}' is mounted noexec"
     return ActionFailed(f"'{job.target}' could not be started: {reason}", hint)

@@ -1,6 +1,7 @@
 """LAUNCH and EXECUTE, run for real."""
 
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 
 from deploy_agent.domain.outcome import Outcome, judge
 from deploy_agent.machine import runner
+from deploy_agent.machine.runner import Job
 from deploy_agent.wire.terms import Action
-from tests.integration.runner.packages import alive, runners, script
+from tests.integration.runner.packages import alive, root_only, runners, script
 from tests.support.waiting import wait_until
 
 
@@ -174,3 +176,20 @@ def test_what_keeps_running_keeps_running(folder: Path, run: Callable[..., Outco
 
 def test_zero_is_no_timeout(folder: Path, run: Callable[..., Outcome]) -> None:
     assert judge(run(Action.EXECUTE, "sleep 0.2", timeout_s=0)).code == "SUCCESS"
+
+
+@root_only
+def test_a_file_system_that_runs_nothing(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,noexec", "none", disk], check=True)
+    try:
+        (disk / "tree").mkdir()
+        script(disk, "setup.sh", "#!/bin/sh\n")
+        runner.start(Job(Action.LAUNCH, "setup.sh", disk / "tree", disk), disk)
+        found = runner.wait(disk, 20)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+    assert found is not None
+    assert judge(found).code == "ERR_EXECUTE"
+    assert "noexec" in found.error

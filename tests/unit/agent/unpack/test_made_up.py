@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy_agent.domain.errors import PackageError
@@ -94,13 +94,11 @@ def unpacked(content: bytes) -> bool:
     return refusal is None
 
 
-@settings(max_examples=200)
 @given(tars())
 def test_tars(content: bytes) -> None:
     unpacked(content)
 
 
-@settings(max_examples=200)
 @given(zips())
 def test_zips(content: bytes) -> None:
     unpacked(content)
@@ -143,14 +141,12 @@ def test_the_originals_are_good() -> None:
     assert unpacked(GOOD_ZIP)
 
 
-@settings(max_examples=200)
 @given(changes)
 def test_tars_with_changed_bytes(places: list[tuple[int, int]]) -> None:
     """Under an intact gzip, so that the changes reach the reader of the tar."""
     unpacked(gzip.compress(changed(GOOD_TAR, places), 1))
 
 
-@settings(max_examples=200)
 @given(changes)
 def test_zips_with_changed_bytes(places: list[tuple[int, int]]) -> None:
     unpacked(changed(GOOD_ZIP, places))
