@@ -1,0 +1,1 @@
+"""Running the server: one parent, its workers, two ports."""

@@ -1,0 +1,141 @@
+"""One worker: a process that answers one port until it is told to stop, or its parent is gone."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from wsgiref.types import WSGIApplication
+
+from granian._granian import SocketHolder
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from deploy_server.config import ServerConfig
+from deploy_server.services.certificates import CertificateStore
+from deploy_server.serving.listeners import BACKLOG
+from deploy_server.web.gateway import Gateway
+from deploy_server.web.services import Scheme
+
+#: How long a client may take for its headers, in milliseconds.
+_HEADERS_MS = 15_000
+
+#: Connections that one worker holds at the same time.
+_CONNECTIONS = 4096
+
+_PR_SET_PDEATHSIG = 1
+
+#: Makes the application that answers a scheme; called in each worker.
+MakeApp = Callable[[Scheme], WSGIApplication]
+
+
+@dataclass(frozen=True)
+class Port:
+    """What a worker answers.
+
+    Attributes:
+        scheme: with TLS or without.
+        listener: shared by all workers of this port.
+    """
+
+    scheme: Scheme
+    listener: socket.socket
+
+
+class _OnSocket(Server):
+    """granian on a socket that is open already.
+
+    By itself it opens one for each worker, and who waits in a worker's own queue is lost with it.
+    """
+
+    def __init__(self, listener: socket.socket, target: Any, **options: Any) -> None:
+        super().__init__(target, **options)
+        self._listener = listener
+
+    def _init_shared_socket(self) -> None:
+        # granian's types say that these are always None.
+        descriptor = self._listener.fileno()
+        self._ssp = None
+        self._sfd = descriptor  # type: ignore[assignment]
+        self._shd = SocketHolder(descriptor, False, BACKLOG)  # type: ignore[call-arg,assignment]
+
+
+def run_worker(
+    port: Port, config: ServerConfig, make_app: MakeApp, parent: int, ready: Callable[[], None]
+) -> None:
+    """Answer requests until SIGTERM, then those that are under way.
+
+    Args:
+        port: what to answer.
+        config: of the server, with the ports in use.
+        make_app: makes the application.
+        parent: the process id of whoever started this one; it dies with it.
+        ready: called when requests are answered.
+    """
+    die_with(parent)
+    # Ctrl-C in a terminal reaches everybody; the parent says when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gateway = Gateway(
+        make_app(port.scheme),
+        threads=config.threads,
+        spool_bytes=config.max_message_bytes,
+        spool_folder=config.uploads,
+        access_log=config.access_log,
+    )
+    with contextlib.ExitStack() as stack:
+        pem = _certificate(config, stack) if port.scheme == "https" else None
+        asyncio.run(_serve(port, gateway, pem, ready))
+    gateway.close()
+
+
+def die_with(parent: int) -> None:
+    """Make the kernel end this process when its parent is gone, however that ended."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _certificate(config: ServerConfig, stack: contextlib.ExitStack) -> Path:
+    """The certificate as it is now, in a file that nobody replaces; it goes with the worker."""
+    snapshot = config.run / f"tls-{os.getpid()}.pem"
+    CertificateStore(config.certs).snapshot(snapshot)
+    stack.callback(snapshot.unlink, missing_ok=True)
+    return snapshot
+
+
+async def _serve(port: Port, gateway: Gateway, pem: Path | None, ready: Callable[[], None]) -> None:
+    server = _OnSocket(
+        port.listener,
+        gateway,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_MS),
+        websockets=False,
+        backpressure=_CONNECTIONS,
+        ssl_cert=pem,
+        ssl_key=pem,
+        # Agents on old systems speak nothing newer.
+        ssl_protocol_min=SSLProtocols.tls12,
+        log_enabled=False,
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
+    serving = asyncio.ensure_future(server.serve())
+    while not server.wrks and not serving.done():
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the turn in which granian begins to accept
+    if not serving.done():
+        ready()
+    await serving
+
+
+def raise_file_limit() -> None:
+    """Let this process and its children open as many files and connections as they may."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,139 @@
+"""Flask behind an asynchronous server: an ASGI application that asks a WSGI one in threads.
+
+A WSGI server gives a request its thread until the last byte is sent, so a few dozen slow or
+sleeping agents would stop everybody. Here a thread works only while Flask does: a body of normal
+size is complete before it begins, files are sent without it, and of other answers it makes one
+piece whenever the one before is on its way. A body too large for that is streamed through the
+thread, and no byte of it is read before Flask asks: who refuses it, refuses it unread.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+from wsgiref.types import WSGIApplication
+
+from deploy_server.web.gateway.answer import Answer, ask
+from deploy_server.web.gateway.body import Body, BodyTooSlow, BodyWithoutLength, ClientGone
+from deploy_server.web.gateway.environ import make_environ
+from deploy_server.web.gateway.exchange import Exchange, Receive, Scope, Send
+
+Result = TypeVar("Result")
+
+#: How long bytes are thrown away that a client still sends after it was refused, in seconds: a
+#: connection closed on them would take the answer with it.
+LINGER_S = 5
+
+
+class Gateway:
+    """The ASGI application.
+
+    Args:
+        app: the WSGI application.
+        threads: how many requests it works on at the same time.
+        spool_bytes: the largest body that is taken before it is asked.
+        spool_folder: where bodies lie that are too large for memory; they have no names there.
+        access_log: whether each request gets a line.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        threads: int,
+        spool_bytes: int,
+        spool_folder: Path | None = None,
+        access_log: bool = False,
+    ) -> None:
+        self._app = app
+        self._spool_bytes = spool_bytes
+        self._spool_folder = spool_folder
+        self._access_log = access_log
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
+
+    def close(self) -> None:
+        """Wait for the threads that still work."""
+        self._pool.shutdown()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        exchange = Exchange(scope, receive, send)
+        with suppress(ClientGone):
+            await self._answer(exchange)
+        if self._access_log:
+            exchange.log()
+
+    async def _answer(self, exchange: Exchange) -> None:
+        body = Body(exchange.scope, exchange.receive, asyncio.get_running_loop())
+        try:
+            await body.take(self._spool_bytes, self._spool_folder)
+            # What Flask does while it makes pieces belongs to the request it does it for.
+            context = contextvars.copy_context()
+            environ = make_environ(exchange.scope, body)
+            answer = await self._in_thread(context, ask, self._app, environ)
+            await self._send(exchange, answer, body, context)
+        except BodyTooSlow:
+            text = "The request did not arrive completely. Send it again."
+            await self._refuse(exchange, body, 408, text)
+        except BodyWithoutLength:
+            text = "So large a request must say its length (Content-Length)."
+            await self._refuse(exchange, body, 411, text)
+        finally:
+            body.close()
+
+    async def _send(
+        self, exchange: Exchange, answer: Answer, body: Body, context: contextvars.Context
+    ) -> None:
+        if not body.is_complete:
+            answer.headers.append((b"connection", b"close"))
+        await exchange.begin(answer.status, answer.headers)
+        if answer.file is not None and body.is_complete:
+            await exchange.send_file(answer.file)
+        elif answer.rest is None:
+            await self._finish(exchange, answer.head, body)
+        else:
+            try:
+                await self._send_pieces(exchange, answer, body, context)
+            finally:
+                await self._in_thread(context, answer.close)
+
+    async def _send_pieces(
+        self, exchange: Exchange, answer: Answer, body: Body, context: contextvars.Context
+    ) -> None:
+        piece, more = answer.head, True
+        with exchange.watched() as is_over:
+            while more:
+                await exchange.write(piece, more=True)
+                if body.is_complete and is_over():
+                    raise ClientGone
+                piece, more = await self._in_thread(context, answer.next_piece)
+        await self._finish(exchange, piece, body)
+
+    async def _finish(self, exchange: Exchange, piece: bytes, body: Body) -> None:
+        """Send the last piece; to whoever still sends, with time to read it."""
+        if not body.is_complete:
+            await exchange.write(piece, more=True)
+            piece = b""
+            await body.discard(LINGER_S)
+        await exchange.write(piece, more=False)
+
+    async def _refuse(self, exchange: Exchange, body: Body, status: int, text: str) -> None:
+        data = f"{text}\n".encode()
+        headers = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", str(len(data)).encode()),
+            (b"connection", b"close"),
+        ]
+        await exchange.begin(status, headers)
+        await self._finish(exchange, data, body)
+
+    async def _in_thread(
+        self, context: contextvars.Context, call: Callable[..., Result], *arguments: Any
+    ) -> Result:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, context.run, call, *arguments)

@@ -1,0 +1,85 @@
+"""The other end of one request: what is sent to it, and whether it still listens."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+from deploy_server.web.gateway.body import ClientGone
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+access = logging.getLogger("tranche.access")
+
+#: How long a client may take nothing of what it asked for, in seconds.
+SEND_IDLE_S = 60
+
+#: What nginx logs for a client that did not wait for its answer.
+_GONE = 499
+
+
+class Exchange:
+    """One request and its answer.
+
+    Attributes:
+        scope: what ASGI says of the request.
+        receive: more of the request, then its end.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self._send = send
+        self._status = _GONE
+        self._began = time.monotonic()
+
+    async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send status and headers."""
+        self._status = status
+        await self._put({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, piece: bytes, *, more: bool) -> None:
+        """Send a piece of the body; returns when there is room for another.
+
+        Raises:
+            ClientGone: nobody takes it.
+        """
+        await self._put({"type": "http.response.body", "body": piece, "more_body": more})
+
+    async def send_file(self, path: str) -> None:
+        """Send this file as the body; it is read and sent without us."""
+        await self._put({"type": "http.response.pathsend", "path": path})
+
+    @contextmanager
+    def watched(self) -> Iterator[Callable[[], bool]]:
+        """Whether the client went away, to be asked again and again; its request is complete."""
+        end = asyncio.ensure_future(self.receive())
+        try:
+            yield end.done
+        finally:
+            end.cancel()
+
+    def log(self) -> None:
+        """Write the request's line."""
+        client = self.scope.get("client") or ("-",)
+        access.info(
+            '%s %s "%s %s" %d %.0f ms',
+            client[0].removeprefix("::ffff:"),
+            self.scope["scheme"],
+            self.scope["method"],
+            self.scope["raw_path"].decode("ascii", "backslashreplace"),
+            self._status,
+            (time.monotonic() - self._began) * 1000,
+        )
+
+    async def _put(self, message: Message) -> None:
+        try:
+            async with asyncio.timeout(SEND_IDLE_S):
+                await self._send(message)
+        except TimeoutError:
+            raise ClientGone from None
