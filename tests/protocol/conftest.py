@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def site(engine: "Engine", database_url: str, tmp_path: Path) -> "Site":
+def site(engine: "Engine", database_url: str, tmp_path: Path) -> "Iterator[Site]":
     """An application on a fresh database of each kind, and its clock."""
     from deploy_server.storage.database import session_factory
     from tests.support.apps import make_site
 
-    return make_site(tmp_path / "data", database_url, session_factory(engine))
+    with make_site(tmp_path / "data", database_url, session_factory(engine)) as made:
+        yield made
 
 
 @pytest.fixture
@@ -30,5 +31,6 @@ def sqlite_site(sqlite_databases: "SqliteDatabases", tmp_path: Path) -> "Iterato
 
     with sqlite_databases.fresh(tmp_path) as url:
         engine = make_engine(url)
-        yield make_site(tmp_path / "data", url, session_factory(engine))
+        with make_site(tmp_path / "data", url, session_factory(engine)) as made:
+            yield made
         engine.dispose()

@@ -119,9 +119,7 @@ def test_other_methods_are_not_allowed(sqlite_site: Site, method: str) -> None:
     assert answer.status_code == 405
 
 
-@pytest.mark.parametrize(
-    "user_agent", ["", "curl/8.0", "Mozilla/5.0", "OCS-NG_evil", "x" * 5000, "local"]
-)
+@pytest.mark.parametrize("user_agent", ["", "curl/8.0", "Mozilla/5.0", "x" * 5000, "local"])
 def test_an_unknown_user_agent_is_refused(sqlite_site: Site, user_agent: str) -> None:
     assert sqlite_site.post(message("PROLOG"), user_agent).status_code == 400
 

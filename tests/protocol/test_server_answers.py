@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from deploy_agent.wire.replies import InventoryReply
 from deploy_server.services.settings import set_setting
 from deploy_server.storage.models import Assignment, Computer, DownloadHistory
 from tests.support import factories as make
@@ -140,11 +141,11 @@ def test_a_reply_comes_back_the_way_its_request_came(
     "exchange", [each for each in posts() if "-inventory-" in each.name], ids=str
 )
 def test_a_recorded_inventory_of_a_new_computer(site: Site, exchange: Exchange) -> None:
-    """A tag that the agent sent is kept; to an agent without one the server tells the tag."""
+    """A tag that the agent sent is kept; the first inventory is never answered with another."""
     answer = site.post(exchange.request.body)
     assert answer.status_code == 200
     reply = zlib.decompress(answer.data)
-    assert b"ACCOUNT_UPDATE" in reply
+    assert InventoryReply.parse(reply) == InventoryReply(None)
     with site.sessions() as session:
         computer = session.scalars(select(Computer)).one()
     assert computer.last_inventory == START
@@ -156,7 +157,16 @@ def test_a_recorded_inventory_of_a_new_computer(site: Site, exchange: Exchange) 
     [
         ("probe-inventory-tag", "probe-inventory-tag", "probe-inventory-tag"),
         ("probe-inventory-tag", "probe-inventory-tag-changed", "probe-inventory-tag-changed"),
-        ("probe-inventory-minimal", "probe-inventory-minimal", "probe-inventory-minimal"),
+        (
+            "agent-02-inventory-first",
+            "agent-05-inventory-nosoftware",
+            "agent-05-inventory-nosoftware",
+        ),
+        (
+            "agent-05-inventory-nosoftware",
+            "agent-23-inventory-with-history",
+            "agent-23-inventory-with-history",
+        ),
     ],
 )
 def test_the_server_s_tag_wins(site: Site, first: str, second: str, reply: str) -> None:

@@ -1,6 +1,7 @@
 """The Flask application on a fresh database, without sockets: for the wire and for every face."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from deploy_server.config import ServerConfig
 from deploy_server.web.app import create_app
+from deploy_server.web.database import db
 from tests.support.clock import FakeClock
 
 OCS = "OCS-NG_unified_unix_agent_v2.10.0"
@@ -42,11 +44,17 @@ class Site:
         )
 
 
-def make_site(folder: Path, database_url: str, sessions: Callable[[], Session]) -> Site:
+@contextmanager
+def make_site(folder: Path, database_url: str, sessions: Callable[[], Session]) -> Iterator[Site]:
     """An application that answers as the HTTPS process does."""
     config = ServerConfig(data=folder, hosts=("localhost",), database_url=database_url)
     for place in (config.download, config.staging, config.uploads, config.run):
         place.mkdir(parents=True, exist_ok=True)
     config.secret_key_file.write_text("not a secret: only this test knows it\n" * 2)
     clock = FakeClock()
-    return Site(create_app(config, clock=clock), config, clock, sessions)
+    site = Site(create_app(config, clock=clock), config, clock, sessions)
+    try:
+        yield site
+    finally:
+        with site.app.app_context():
+            db.engine.dispose()
