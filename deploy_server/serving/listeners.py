@@ -2,7 +2,6 @@
 
 import errno
 import socket
-from contextlib import suppress
 
 from deploy_server.domain.errors import Conflict
 
@@ -31,11 +30,12 @@ def listen(address: str, port: int, option: str) -> socket.socket:
 
 
 def _bind_all(port: int) -> socket.socket:
-    with suppress(OSError):
-        probe = socket.socket(socket.AF_INET6)
-        probe.close()
+    try:
         return _bind("::", port)
-    return _bind("0.0.0.0", port)  # noqa: S104 - what contract.md asks for, without IPv6
+    except OSError as error:
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            raise
+    return _bind("0.0.0.0", port)  # noqa: S104 - all addresses, on a machine without IPv6
 
 
 def _bind(address: str, port: int) -> socket.socket:

@@ -9,6 +9,7 @@ thread, and no byte of it is read before Flask asks: who refuses it, refuses it 
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,6 +21,8 @@ from deploy_server.web.gateway.answer import Answer, ask
 from deploy_server.web.gateway.body import Body, BodyTooSlow, BodyWithoutLength, ClientGone
 from deploy_server.web.gateway.environ import make_environ
 from deploy_server.web.gateway.exchange import Exchange, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -63,10 +66,17 @@ class Gateway:
         if scope["type"] != "http":
             return
         exchange = Exchange(scope, receive, send)
-        with suppress(ClientGone):
-            await self._answer(exchange)
-        if self._access_log:
-            exchange.log()
+        try:
+            with suppress(ClientGone):
+                await self._answer(exchange)
+        except Exception:
+            # Half an answer is out: the server cuts the connection, so that nobody takes it for
+            # a whole one, but says nothing of why.
+            log.exception("%s %s broke off", scope["method"], scope["path"])
+            raise
+        finally:
+            if self._access_log:
+                exchange.log()
 
     async def _answer(self, exchange: Exchange) -> None:
         body = Body(exchange.scope, exchange.receive, asyncio.get_running_loop())
@@ -76,8 +86,13 @@ class Gateway:
             context = contextvars.copy_context()
             environ = make_environ(exchange.scope, body)
             answer = await self._in_thread(context, ask, self._app, environ)
-            await self._send(exchange, answer, body, context)
+            try:
+                await self._send(exchange, answer, body, context)
+            finally:
+                if answer.rest is not None:
+                    await self._in_thread(context, answer.close)
         except BodyTooSlow:
+            body.is_complete = True  # nothing more of it is wanted
             text = "The request did not arrive completely. Send it again."
             await self._refuse(exchange, body, 408, text)
         except BodyWithoutLength:
@@ -92,15 +107,12 @@ class Gateway:
         if not body.is_complete:
             answer.headers.append((b"connection", b"close"))
         await exchange.begin(answer.status, answer.headers)
-        if answer.file is not None and body.is_complete:
+        if answer.file is not None:
             await exchange.send_file(answer.file)
         elif answer.rest is None:
             await self._finish(exchange, answer.head, body)
         else:
-            try:
-                await self._send_pieces(exchange, answer, body, context)
-            finally:
-                await self._in_thread(context, answer.close)
+            await self._send_pieces(exchange, answer, body, context)
 
     async def _send_pieces(
         self, exchange: Exchange, answer: Answer, body: Body, context: contextvars.Context
