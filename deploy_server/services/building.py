@@ -4,6 +4,7 @@ Files first, row second: what agents can be told of is there. What a crash leave
 services/sweeping.py's business.
 """
 
+import logging
 from datetime import datetime
 from typing import Any, BinaryIO
 
@@ -24,6 +25,8 @@ from deploy_server.storage.models import Package, Setting
 from deploy_server.storage.types import fold
 
 __all__ = ["Progress", "build_package"]
+
+log = logging.getLogger(__name__)
 
 _ID_MIN = 1_000_000_000  # the smallest number of ten digits
 _MIB = 1024**2
@@ -107,6 +110,7 @@ def build_package(
         staging.publish()
         session.add(package)
         settle(session, staging, package)
+    log.info("%s built package %s", actor, package_id)
     return package
 
 

@@ -1,15 +1,18 @@
 """Fills a package's folder with its file: checked, wrapped where wanted, cut, described."""
 
+import io
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
+from typing import BinaryIO
 
 from deploy_agent.wire.digest import DigestAlgorithm
 from deploy_agent.wire.fragment import INFO_FILE
 from deploy_agent.wire.info import InfoFile, write_info
 from deploy_agent.wire.terms import Action
 from deploy_server.domain.archive import (
+    HEAD,
     Contents,
     Kind,
     TarCheck,
@@ -107,6 +110,24 @@ def fill(
         with staging.reader(content.plan) as file:
             check_zip(file, contents)
     return content
+
+
+def check_archive(file: BinaryIO, spec: PackageSpec) -> None:
+    """Return when what `file` holds suits `spec`; it is read to its end.
+
+    Raises:
+        SpecError: field `file` or `target`.
+    """
+    kind = accept(file.read(HEAD), spec.os)
+    contents = Contents(spec.os, _launched(spec), archive_bytes=file.seek(0, io.SEEK_END))
+    if kind is Kind.ZIP:
+        check_zip(file, contents)
+        return
+    file.seek(0)
+    check = TarCheck(contents)
+    while block := file.read(PIECE):
+        check.feed(block)
+    check.finish()
 
 
 def put_info(staging: Staging, info: InfoFile) -> None:

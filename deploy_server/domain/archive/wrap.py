@@ -1,4 +1,4 @@
-"""Puts a single file into an archive of its own, as a stream."""
+"""Makes archives as streams; most of all one of a single file."""
 
 import io
 import tarfile
@@ -33,7 +33,7 @@ def wrap(
     level = 6 if len(zlib.compress(sample, 1)) < len(sample) * _WORTHWHILE else 0
     everything = _chain(first, pieces)
     if kind is Kind.ZIP:
-        return _zip(everything, name, length, level, now)
+        return zip_stream([(name, everything)], level, now, length)
     return _tar_gz(everything, name, length, level, now)
 
 
@@ -55,9 +55,33 @@ def _tar_gz(
     yield deflater.compress(bytes(padding + 2 * tarfile.BLOCKSIZE)) + deflater.flush()
 
 
-def _zip(
-    blocks: Iterator[bytes], name: str, length: int, level: int, now: datetime
+def zip_stream(
+    members: Iterable[tuple[str, Iterable[bytes]]],
+    level: int,
+    now: datetime,
+    length: int | None = None,
 ) -> Iterator[bytes]:
+    """Yield a zip of `members`, each a name and its bytes.
+
+    Args:
+        members: in order; each is read when its turn comes.
+        level: of compression, 0 to 9.
+        now: the time of every file.
+        length: bytes of the largest file where the caller knows it.
+    """
+    sink = _Sink()
+    # What needs no zip64 has none: old agents' unpackers may not know it.
+    wide = length is None or length >= _ZIP64_FROM
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name, blocks in members:
+            with archive.open(_zip_member(name, level, now), "w", force_zip64=wide) as file:
+                for block in blocks:
+                    file.write(block)
+                    yield sink.take()
+    yield sink.take()
+
+
+def _zip_member(name: str, level: int, now: datetime) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(name, now.timetuple()[:6])
     member.create_system = 3  # Unix, so that the mode counts
     member.external_attr = (0o100000 | _MODE) << 16
@@ -65,14 +89,7 @@ def _zip(
     # from the front find the end of what is stored only by guessing.
     member.compress_type = zipfile.ZIP_DEFLATED
     member._compresslevel = level  # type: ignore[attr-defined]
-    sink = _Sink()
-    # What needs no zip64 has none: old agents' unpackers may not know it.
-    wide = length >= _ZIP64_FROM
-    with zipfile.ZipFile(sink, "w") as archive, archive.open(member, "w", force_zip64=wide) as file:
-        for block in blocks:
-            file.write(block)
-            yield sink.take()
-    yield sink.take()
+    return member
 
 
 class _Sink(io.RawIOBase):
