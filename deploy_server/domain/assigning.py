@@ -75,6 +75,28 @@ def why_not(
     return None
 
 
+ALREADY_THERE = "it succeeded there already; force runs it again"
+
+
+def starts_again(
+    status_class: ResultClass, cleared: bool, force: bool, offered: int | None, revision: int
+) -> bool:
+    """Return whether a later assignment through a group starts a row that is there again.
+
+    What is under way goes on; a success stays one, unless it is forced or was an older revision.
+
+    Args:
+        status_class: of the row.
+        cleared: the row was validated or withdrawn.
+        force: of the group's assignment.
+        offered: the revision that the row was about, None when nobody was told.
+        revision: of the package.
+    """
+    if status_class is ResultClass.SUCCESS:
+        return force or (offered is not None and offered < revision)
+    return cleared or status_class is ResultClass.ERROR
+
+
 def check_schedule(text: str) -> str:
     """Return `text` when it is a time such as 2026/12/24 18:00, or empty for at once.
 

@@ -227,7 +227,7 @@ class Computer(Base):
     model: Mapped[str] = mapped_column(Text, default="")
     model_key: Mapped[str] = mapped_column(Key, default="")
     memory: Mapped[int | None] = mapped_column(BigInteger)  # MB
-    ip: Mapped[str] = mapped_column(Text, default="")  # the one that lists show
+    ip: Mapped[str] = mapped_column(Key, default="")  # the one that lists show
     agent: Mapped[str] = mapped_column(Text, default="")  # User-Agent of the last contact
     agent_key: Mapped[str] = mapped_column(Key, default="")
     created_at: Mapped[datetime]

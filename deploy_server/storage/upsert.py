@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Table
+from sqlalchemy import CursorResult, Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -40,8 +40,39 @@ def _insert(session: Session, model: type[Base]) -> Any:
     return sqlite.insert(table)
 
 
+def insert_missing_from(session: Session, model: type[Base], rows: Select[Any]) -> int:
+    """Insert what `rows` selects and no constraint keeps out; returns how many.
+
+    The labels of `rows` are the columns; on SQLite it must have a WHERE.
+    """
+    insert = _insert(session, model).from_select(list(rows.selected_columns.keys()), rows)
+    return _changed(session, insert.on_conflict_do_nothing())
+
+
+def insert_or_update_from(
+    session: Session,
+    model: type[Base],
+    rows: Select[Any],
+    key: Sequence[str],
+    update: Sequence[str],
+) -> int:
+    """Insert what `rows` selects; where a row with the same `key` is there, set `update` columns.
+
+    Returns how many rows were inserted or changed. Labels and WHERE as in `insert_missing_from`.
+    """
+    insert = _insert(session, model).from_select(list(rows.selected_columns.keys()), rows)
+    changes = {name: insert.excluded[name] for name in update}
+    return _changed(session, insert.on_conflict_do_update(index_elements=list(key), set_=changes))
+
+
 def count(session: Session, name: str, now: datetime) -> None:
     """Raise the counter `name` by one."""
     insert = _insert(session, Counter).values(name=name, value=1, last_at=now)
     raised = {"value": Counter.value + 1, "last_at": now}
     session.execute(insert.on_conflict_do_update(index_elements=["name"], set_=raised))
+
+
+def _changed(session: Session, statement: Any) -> int:
+    # Only on demand does SQLAlchemy keep the number of an INSERT.
+    result = session.execute(statement.execution_options(preserve_rowcount=True))
+    return cast("CursorResult[Any]", result).rowcount

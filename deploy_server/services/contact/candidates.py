@@ -9,6 +9,7 @@ from sqlalchemy import Row, Select, and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import NOTIFIED, WAITING, ResultClass
+from deploy_server.domain.assigning import starts_again
 from deploy_server.domain.offering import Candidate
 from deploy_server.storage.models import Activation, Assignment, GroupAssignment, Package
 
@@ -93,6 +94,7 @@ _SHARED = (
         Assignment.id.label("row_id"),
         Assignment.attempt.label("row_attempt"),
         Assignment.status_class.label("row_class"),
+        Assignment.offered_revision,
         Assignment.cleared_at,
     )
     .outerjoin(
@@ -130,11 +132,13 @@ def shared_items(session: Session, computer_id: int, groups: Collection[int]) ->
 def _is_due(row: Row[Any]) -> bool:
     if row.row_id is None:
         return True
-    is_open = row.cleared_at is None and row.row_class in (
-        ResultClass.WAITING,
-        ResultClass.NOTIFIED,
+    return row.attempt > row.row_attempt and starts_again(
+        ResultClass(row.row_class),
+        row.cleared_at is not None,
+        row.force,
+        row.offered_revision,
+        row.revision,
     )
-    return not is_open and row.attempt > row.row_attempt
 
 
 def _item(

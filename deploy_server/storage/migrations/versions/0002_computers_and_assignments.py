@@ -119,7 +119,7 @@ def _computer() -> None:
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("model_key", _KEY, nullable=False),
         sa.Column("memory", sa.BigInteger(), nullable=True),
-        sa.Column("ip", sa.Text(), nullable=False),
+        sa.Column("ip", _KEY, nullable=False),
         sa.Column("agent", sa.Text(), nullable=False),
         sa.Column("agent_key", _KEY, nullable=False),
         sa.Column("created_at", _TIME, nullable=False),

@@ -1,0 +1,21 @@
+"""Giving packages to computers, and taking them back.
+
+Set-based: a few statements whatever the number of computers. What the rows become afterwards is
+services/contact's (offers) and services/status's (counts) business.
+"""
+
+from deploy_server.services.assigning.assign import assign, assign_again, preview
+from deploy_server.services.assigning.targets import find_activation
+from deploy_server.services.assigning.unassign import unassign
+from deploy_server.services.assigning.views import AssignResult, Selection, Skipped
+
+__all__ = [
+    "AssignResult",
+    "Selection",
+    "Skipped",
+    "assign",
+    "assign_again",
+    "find_activation",
+    "preview",
+    "unassign",
+]

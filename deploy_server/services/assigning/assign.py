@@ -1,0 +1,262 @@
+"""Giving a package to computers or to a group."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import (
+    CursorResult,
+    Label,
+    and_,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from deploy_agent.wire.result import WAITING, ResultClass
+from deploy_server.domain.assigning import ALREADY_THERE, check_postcmd, check_schedule, why_not
+from deploy_server.services.assigning.targets import (
+    Clause,
+    check_selection,
+    chosen,
+    find_activation,
+    find_group,
+    members,
+)
+from deploy_server.services.assigning.views import AssignResult, Perimeter, Selection, Skipped
+from deploy_server.storage.allocation import allocate
+from deploy_server.storage.models import (
+    Activation,
+    Assignment,
+    Computer,
+    Group,
+    GroupAssignment,
+    Package,
+)
+from deploy_server.storage.suitability import suits
+from deploy_server.storage.upsert import insert_or_update, insert_or_update_from
+
+
+def preview(
+    session: Session,
+    target: str,
+    selection: Selection,
+    *,
+    force: bool = False,
+    now: datetime,
+    perimeter: Perimeter = None,
+) -> AssignResult:
+    """Return what `assign` would do; changes nothing.
+
+    Raises:
+        As `assign`.
+    """
+    package = find_activation(session, target).package
+    check_selection(selection)
+    if selection.group is not None:
+        group = find_group(session, selection.group, perimeter)
+        return _judge_group(session, package, members(session, group, now), force)
+    assigned, skipped = 0, []
+    for computers in chosen(session, selection, now, perimeter):
+        found = select(func.count()).where(computers, suits(package))
+        assigned += session.scalar(found) or 0
+        skipped += _unsuitable(session, package, computers)
+    return AssignResult(assigned, tuple(skipped))
+
+
+def assign(
+    session: Session,
+    target: str,
+    selection: Selection,
+    *,
+    force: bool = False,
+    schedule: str = "",
+    postcmd: str = "",
+    actor: str,
+    now: datetime,
+    perimeter: Perimeter = None,
+) -> AssignResult:
+    """Give a package to computers; whoever had it before starts again with a new attempt.
+
+    A group keeps the assignment for later members. Its members who have the package under way, or
+    succeeded with this revision, are left alone unless it is forced.
+
+    Args:
+        session: not committed here.
+        target: as for `find_activation`.
+        selection: whom.
+        force: also where history has it.
+        schedule: 'YYYY/MM/DD HH:MM', the computer's local time; '' is at once.
+        postcmd: '', REBOOT, SHUTDOWN or a command line.
+        actor: who assigns.
+        now: UTC.
+        perimeter: tags; a group takes none.
+
+    Raises:
+        SpecError: field `schedule`, `postcmd`, `selection` or `expression`.
+        NotFound: activation, package, group, or a named computer.
+        Conflict: as `find_activation`.
+        Forbidden: a group with a perimeter.
+    """
+    activation = find_activation(session, target)
+    check_selection(selection)
+    values = {
+        "activation_id": activation.id,
+        "force": force,
+        "schedule": check_schedule(schedule),
+        "postcmd": check_postcmd(postcmd),
+        "assigned_at": now,
+        "assigned_by": actor,
+        "attempt": allocate(session, "attempt", int(now.timestamp())),
+    }
+    if selection.group is not None:
+        group = find_group(session, selection.group, perimeter)
+        return _assign_group(session, activation.package, group, values, now)
+    assigned, skipped = 0, []
+    for computers in chosen(session, selection, now, perimeter):
+        assigned += _assign_computers(session, activation.package, computers, values, now)
+        skipped += _unsuitable(session, activation.package, computers)
+    return AssignResult(assigned, tuple(skipped))
+
+
+def assign_again(
+    session: Session,
+    package_id: int,
+    computer_ids: Sequence[int],
+    *,
+    actor: str,
+    now: datetime,
+    perimeter: Perimeter = None,
+) -> int:
+    """Start assignments that ended in an error again, with their own force, schedule, postcmd.
+
+    Returns:
+        How many rows wait again.
+    """
+    attempt = allocate(session, "attempt", int(now.timestamp()))
+    alive = select(Activation.id).where(Activation.ended_at.is_(None))
+    changed = 0
+    for computers in chosen(session, Selection(computer_ids=computer_ids), now, perimeter):
+        result = session.execute(
+            update(Assignment)
+            .where(
+                Assignment.package_id == package_id,
+                Assignment.computer_id.in_(select(Computer.id).where(computers)),
+                Assignment.cleared_at.is_(None),
+                Assignment.status_class == ResultClass.ERROR,
+                Assignment.activation_id.in_(alive),
+            )
+            .values(**_fresh(now), attempt=attempt, assigned_at=now, assigned_by=actor)
+            .execution_options(synchronize_session=False)
+        )
+        changed += rowcount(result)
+    return changed
+
+
+def rowcount(result: Any) -> int:
+    """Return how many rows a statement changed."""
+    return cast("CursorResult[Any]", result).rowcount
+
+
+def as_columns(row: dict[str, Any]) -> list[Label[Any]]:
+    """Return the values of a row as columns of a SELECT, with the types of the table."""
+    types = Assignment.__table__.columns
+    return [literal(value, types[name].type).label(name) for name, value in row.items()]
+
+
+def _fresh(now: datetime) -> dict[str, Any]:
+    """Return what a row says that starts, or starts again."""
+    return {
+        "status": WAITING,
+        "status_class": int(ResultClass.WAITING),
+        "since": now,
+        "notified_at": None,
+        "offered_revision": None,
+        "cleared_at": None,
+    }
+
+
+def _assign_computers(
+    session: Session, package: Package, computers: Clause, values: dict[str, Any], now: datetime
+) -> int:
+    row = {**values, **_fresh(now), "package_id": package.id, "group_id": None}
+    # In order, so that two assignments at once never wait for each other in a circle.
+    rows = (
+        select(Computer.id.label("computer_id"), *as_columns(row))
+        .where(computers, suits(package))
+        .order_by(Computer.id)
+    )
+    changed = [name for name in row if name != "package_id"]
+    return insert_or_update_from(session, Assignment, rows, ("computer_id", "package_id"), changed)
+
+
+def _assign_group(
+    session: Session, package: Package, group: Group, values: dict[str, Any], now: datetime
+) -> AssignResult:
+    computers = members(session, group, now)
+    result = _judge_group(session, package, computers, values["force"])
+    row = {**values, "group_id": group.id, "package_id": package.id}
+    insert_or_update(session, GroupAssignment, [row], ("group_id", "package_id"), list(values))
+    of_members = and_(
+        Assignment.package_id == package.id,
+        Assignment.computer_id.in_(select(Computer.id).where(computers, suits(package))),
+    )
+    waits_here = and_(
+        Assignment.status_class == ResultClass.WAITING, Assignment.group_id == group.id
+    )
+    session.execute(
+        update(Assignment)
+        .where(of_members, or_(_starts_again(package, values["force"]), waits_here))
+        .values(**values, **_fresh(now), group_id=group.id)
+        .execution_options(synchronize_session=False)
+    )
+    return result
+
+
+def _starts_again(package: Package, force: bool) -> Clause:
+    """`domain.assigning.starts_again` as a condition over Assignment."""
+    success = Assignment.status_class == ResultClass.SUCCESS
+    ended = or_(Assignment.cleared_at.is_not(None), Assignment.status_class == ResultClass.ERROR)
+    if force:
+        return or_(success, ended)
+    older = and_(
+        Assignment.offered_revision.is_not(None), Assignment.offered_revision < package.revision
+    )
+    return or_(and_(success, older), and_(not_(success), ended))
+
+
+def _judge_group(
+    session: Session, package: Package, computers: Clause, force: bool
+) -> AssignResult:
+    done = select(Assignment.computer_id).where(
+        Assignment.package_id == package.id,
+        Assignment.status_class == ResultClass.SUCCESS,
+        not_(_starts_again(package, force)),
+    )
+    suited = and_(computers, suits(package))
+    assigned = select(func.count()).where(suited, Computer.id.not_in(done))
+    kept = session.scalars(
+        select(Computer.device_id)
+        .where(suited, Computer.id.in_(done))
+        .order_by(Computer.name_key, Computer.id)
+    )
+    skipped = _unsuitable(session, package, computers)
+    skipped += [Skipped(device_id, ALREADY_THERE) for device_id in kept]
+    return AssignResult(session.scalar(assigned) or 0, tuple(skipped))
+
+
+def _unsuitable(session: Session, package: Package, computers: Clause) -> list[Skipped]:
+    rows = session.execute(
+        select(Computer.device_id, Computer.os_family, Computer.agent)
+        .where(computers, not_(suits(package)))
+        .order_by(Computer.name_key, Computer.id)
+    )
+    digest = (package.digest_algorithm, package.digest_encoding)
+    return [
+        Skipped(device_id, why_not(package.os, *digest, os_family, agent) or "it does not suit")
+        for device_id, os_family, agent in rows
+    ]
