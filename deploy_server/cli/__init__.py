@@ -10,6 +10,7 @@ from deploy_server.cli.computer import computer
 from deploy_server.cli.db import db
 from deploy_server.cli.group import group
 from deploy_server.cli.init import init
+from deploy_server.cli.run import run
 from deploy_server.cli.setting import setting
 from deploy_server.cli.user import user
 
@@ -21,7 +22,7 @@ def main() -> None:
 
 
 for command in (
-    *(init, cert, user, db),
+    *(init, run, cert, user, db),
     *(computer, group, setting),
     *(assign, unassign, stats, validate),
 ):

@@ -7,10 +7,14 @@ from pathlib import Path
 import click
 from sqlalchemy import Engine
 
-from deploy_server.cli.common import data_option, say
+from deploy_server.cli.common import data_option, now, open_server, say
 from deploy_server.config import load
+from deploy_server.services.sweeping import sweep_orphans
+from deploy_server.services.tidying import remove_unreferenced
 from deploy_server.storage import schema
 from deploy_server.storage.database import make_engine
+from deploy_server.storage.fragments import LocalFragmentStore
+from deploy_server.storage.uploads import UploadStore
 
 
 @click.group()
@@ -34,6 +38,20 @@ def check(data: Path) -> None:
     with _engine(data) as engine:
         schema.check(engine)
     say(f"Schema {schema.NEWEST}: database and program agree")
+
+
+@db.command()
+@data_option
+def sweep(data: Path) -> None:
+    """Remove what crashes left behind, and rows that nothing refers to any more."""
+    with open_server(data) as (config, session):
+        said = sweep_orphans(session, LocalFragmentStore(config.download, config.staging), now())
+        with session.begin():
+            said += remove_unreferenced(session)
+    if removed := UploadStore(config.uploads, config.max_package_bytes).sweep(now()):
+        said.append(f"removed {removed} files of uploads that nobody went on with")
+    for sentence in said or ["Nothing to do"]:
+        say(sentence)
 
 
 @contextmanager

@@ -9,8 +9,10 @@ from typing import Any
 
 import click
 
-from deploy_server.cli.common import data_option
+from deploy_server.cli.common import data_option, now, open_server
 from deploy_server.config import FACES, load
+from deploy_server.services.sweeping import sweep_orphans
+from deploy_server.storage.fragments import LocalFragmentStore
 
 
 @click.command()
@@ -37,7 +39,14 @@ def run(data: Path, faces: str | None, **options: Any) -> None:
         config,
         lambda scheme: create_app(config, faces=config.faces, scheme=scheme),
         click.echo,
+        lambda: _sweep(data),
     )
+
+
+def _sweep(data: Path) -> None:
+    """Put package files in order; what was done is logged where it is done."""
+    with open_server(data) as (config, session):
+        sweep_orphans(session, LocalFragmentStore(config.download, config.staging), now())
 
 
 def _log_to_stderr() -> None:
