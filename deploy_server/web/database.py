@@ -23,12 +23,19 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 class RequestSession(FlaskSession):
     """A session that takes no write lock where the request only reads."""
 
+    # One engine for the whole session: a session opens a connection for each engine it meets.
+    _reading: Engine | None = None
+
     def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
         """Return the engine; for a reading request, the one whose transactions lock nothing."""
         bind = super().get_bind(*args, **kwargs)
-        if isinstance(bind, Engine) and has_request_context() and request.method in SAFE_METHODS:
-            return bind.execution_options(**READ_ONLY)
-        return bind
+        if not isinstance(bind, Engine) or not has_request_context():
+            return bind
+        if request.method not in SAFE_METHODS:
+            return bind
+        if self._reading is None:
+            self._reading = bind.execution_options(**READ_ONLY)
+        return self._reading
 
 
 class Database(SQLAlchemy):

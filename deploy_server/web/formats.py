@@ -19,7 +19,7 @@ OS_LABELS = {
     "linux": "Linux",
     "windows": "Windows",
     "macos": "macOS",
-    "any": "Any system",
+    "any": "Any",
     "": "Not known yet",
 }
 
@@ -54,6 +54,7 @@ CLASS_NAMES = {
 }
 
 _BETWEEN_ATTRIBUTES = re.compile(r'" (?=[A-Z_0-9]+=")')
+_DIRECTIONS = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -150,9 +151,19 @@ def sentence(text: str) -> str:
 
 
 def shorten(text: str, length: int) -> str:
-    """At most `length` characters of `text` on one line; control characters become blanks."""
-    line = "".join(" " if unicodedata.category(each) == "Cc" else each for each in text[:length])
+    """At most `length` characters of `text` on one line, shown in the order in which they stand.
+
+    Control characters become blanks; those that turn the direction of writing show as �, because
+    they make exe.png of gnp.exe.
+    """
+    line = "".join(_visible(each) for each in text[:length])
     return line if len(text) <= length else line + "…"
+
+
+def _visible(character: str) -> str:
+    if character in _DIRECTIONS:
+        return "\ufffd"
+    return " " if unicodedata.category(character) == "Cc" else character
 
 
 def kind_of(status: str) -> str:

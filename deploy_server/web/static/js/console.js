@@ -1,6 +1,6 @@
 // On every page: times in the reader's zone, the colour switch, live parts, ticks of whole lists.
 
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "always", style: "narrow" });
 const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const steps = [
   ["second", 60],
@@ -13,7 +13,7 @@ const steps = [
 
 function ago(moment) {
   let value = (moment - Date.now()) / 1000;
-  if (Math.abs(value) < 10) return relative.format(0, "second");
+  if (Math.abs(value) < 10) return "now";
   for (const [unit, size] of steps) {
     if (Math.abs(value) < size) return relative.format(Math.round(value), unit);
     value /= size;
@@ -31,14 +31,22 @@ function showTimes(root = document) {
 
 function colourSwitch() {
   const form = document.querySelector("[data-theme-form]");
-  form?.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const root = document.documentElement;
+  if (!form) return;
+  const root = document.documentElement;
+  const isDark = () => {
     const systemDark = matchMedia("(prefers-color-scheme: dark)").matches;
-    const dark = root.dataset.theme ? root.dataset.theme === "dark" : systemDark;
-    const chosen = dark ? "light" : "dark";
+    return root.dataset.theme ? root.dataset.theme === "dark" : systemDark;
+  };
+  const show = () => {
+    const label = isDark() ? "Light colours" : "Dark colours";
+    form.querySelector("[data-theme-label]").textContent = label;
+  };
+  show();
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const chosen = isDark() ? "light" : "dark";
     root.dataset.theme = chosen;
-    form.querySelector("[data-theme-label]").textContent = dark ? "Dark colours" : "Light colours";
+    show();
     const data = new FormData(form);
     data.set("theme", chosen);
     await fetch(form.action, { method: "POST", body: new URLSearchParams(data) });

@@ -1,0 +1,122 @@
+"""A person in front of the console: logs in, follows pages, sends forms with their token."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from deploy_server.config import ServerConfig
+from deploy_server.services import accounts
+from deploy_server.services.certificates import create_own
+from deploy_server.services.certificates.store import CertificateStore
+from deploy_server.storage.database import make_engine, session_factory
+from deploy_server.web.app import create_app
+from deploy_server.web.database import db
+from tests.support.clock import FakeClock
+
+BASE = "https://localhost"
+PASSWORD = "correct horse battery staple"
+
+_TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')
+
+
+@dataclass
+class Browser:
+    """One browser's cookies, and how it sends forms."""
+
+    client: FlaskClient
+    token: str = ""
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        """Open a page."""
+        response = self.client.get(path, base_url=BASE, **options)
+        found = _TOKEN.search(response.text) if response.mimetype == "text/html" else None
+        if found:
+            self.token = found.group(1)
+        return response
+
+    def post(
+        self, path: str, data: dict[str, Any] | None = None, *, fetch: bool = False, **options: Any
+    ) -> TestResponse:
+        """Send a form as a page of the console would."""
+        if not self.token:
+            self.get("/account")
+        headers = {"Referer": f"{BASE}/", **options.pop("headers", {})}
+        if fetch:
+            headers["X-Requested-With"] = "fetch"
+        sent = {"csrf_token": self.token, **(data or {})}
+        return self.client.post(path, base_url=BASE, data=sent, headers=headers, **options)
+
+    def log_in(self, name: str, password: str = PASSWORD, **more: str) -> TestResponse:
+        """Send the login form."""
+        self.get("/login")
+        answer = self.post("/login", {"name": name, "password": password, **more})
+        self.token = ""
+        return answer
+
+
+@dataclass
+class Console:
+    """The application with its database and clock.
+
+    Attributes:
+        app: all of it.
+        config: where its files lie.
+        clock: stands still.
+        sessions: makes sessions of the test's own.
+    """
+
+    app: Flask
+    config: ServerConfig
+    clock: FakeClock
+    sessions: Callable[[], Session]
+    _known: dict[str, Browser] = field(default_factory=dict)
+
+    def browser(self) -> Browser:
+        """A browser that nobody is logged in with."""
+        return Browser(self.app.test_client())
+
+    def user(self, role: str, *tags: str, name: str = "") -> Browser:
+        """A browser in which a person with this role and these tags is logged in."""
+        name = name or "-".join((role, *tags))
+        if name not in self._known:
+            with self.sessions() as session:
+                accounts.add_user(session, name, PASSWORD, role, tags, now=self.clock())
+                session.commit()
+            self._known[name] = self.browser()
+            assert self._known[name].log_in(name).status_code == 302
+        return self._known[name]
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session that commits what the test puts in."""
+        with self.sessions() as session:
+            yield session
+            session.commit()
+
+
+@contextmanager
+def running_console(folder: Path, database_url: str) -> Iterator[Console]:
+    """A console on a migrated database; its connections are closed afterwards."""
+    config = ServerConfig(data=folder, hosts=("deploy.example.org",), database_url=database_url)
+    for place in (config.download, config.staging, config.uploads, config.run):
+        place.mkdir(parents=True, exist_ok=True)
+    config.secret_key_file.write_text("not a secret: only this test knows it\n" * 2)
+    clock = FakeClock()
+    create_own(CertificateStore(config.certs), ["deploy.example.org"], clock())
+    engine = make_engine(database_url)
+    app = create_app(config, faces=("admin",), clock=clock)
+    app.testing = True
+    try:
+        yield Console(app, config, clock, session_factory(engine))
+    finally:
+        engine.dispose()
+        with app.app_context():
+            db.engine.dispose()
