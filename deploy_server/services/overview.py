@@ -102,19 +102,25 @@ def contacts(session: Session, *, now: datetime, perimeter: Perimeter = None) ->
 def packages_in_progress(
     session: Session, *, perimeter: Perimeter = None, limit: int = 8
 ) -> list[int]:
-    """Return the packages that computers still have to finish, last assigned first."""
-    last = func.max(Assignment.assigned_at)
-    statement = (
-        select(Assignment.package_id)
-        .join(Package)
+    """Return the packages that computers still have to finish, last built first.
+
+    Finds one open row of each package instead of looking at all of them: those are hundreds of
+    thousands where a package waits for a whole fleet.
+    """
+    open_row = (
+        select(Assignment.id)
         .where(
-            Package.deleted_at.is_(None),
+            Assignment.package_id == Package.id,
             Assignment.cleared_at.is_(None),
             Assignment.status_class.in_((ResultClass.WAITING, ResultClass.NOTIFIED)),
             *_inside(perimeter),
         )
-        .group_by(Assignment.package_id)
-        .order_by(last.desc(), Assignment.package_id.desc())
+        .exists()
+    )
+    statement = (
+        select(Package.id)
+        .where(Package.deleted_at.is_(None), open_row)
+        .order_by(Package.id.desc())
         .limit(limit)
     )
     return list(session.scalars(statement))

@@ -3,19 +3,18 @@
 import shlex
 from dataclasses import dataclass
 
-from deploy_agent.wire.digest import Digest, DigestAlgorithm, DigestEncoding
 from deploy_agent.wire.fragment import FragmentPlan
-from deploy_agent.wire.info import InfoFile, Notification, write_info
+from deploy_agent.wire.info import write_info
 from deploy_agent.wire.replies import DownloadSettings
-from deploy_agent.wire.terms import Action, Protocol
+from deploy_agent.wire.terms import Action
+from deploy_server.domain.errors import SpecError
 from deploy_server.domain.estimate import estimate_s
-from deploy_server.domain.spec import FRAGMENT_SIZE_DEFAULT, PackageSpec
+from deploy_server.domain.layout import Content, fragment_size, info_of
+from deploy_server.domain.spec import PackageSpec
 from deploy_server.storage.uploads import Upload
 from deploy_server.web.forms import BuildForm
 
-#: Stand for what only building tells.
-_ID = "0000000000"
-_RAW = 32  # bytes of a SHA-256
+_RAW = 32  # bytes of a SHA-256; zeros stand for what only building tells
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,11 @@ def summarise(
         return None
     if upload is not None:
         size = upload.length or upload.offset
-    plan = _plan(spec, size)
+    try:
+        plan = _plan(spec, size)
+    except SpecError as error:
+        form.problems = {error.field: str(error)}
+        return None
     fragments = plan.count if plan else 0
     return Summary(
         size=size,
@@ -71,11 +74,7 @@ def summarise(
 
 
 def _plan(spec: PackageSpec, size: int | None) -> FragmentPlan | None:
-    if not size:
-        return None
-    if spec.fragments:
-        return FragmentPlan.by_count(size, spec.fragments)
-    return FragmentPlan(size, spec.fragment_size or FRAGMENT_SIZE_DEFAULT)
+    return FragmentPlan(size, fragment_size(spec, size)) if size else None
 
 
 def _command(spec: PackageSpec) -> str:
@@ -92,33 +91,9 @@ def _command(spec: PackageSpec) -> str:
 
 def _info(spec: PackageSpec, plan: FragmentPlan | None) -> str:
     """The info file with … for what only building tells: id and digests."""
-    algorithm = DigestAlgorithm(spec.digest_algorithm)
-    digest = Digest(algorithm, bytes(_RAW), DigestEncoding(spec.digest_encoding))
-    asks = spec.notify_text is not None
-    info = InfoFile(
-        package_id=_ID,
-        priority=spec.priority,
-        action=Action(spec.action),
-        target=spec.target,
-        protocol=Protocol(spec.protocol),
-        fragments=plan.count if plan else 0,
-        digest=digest if plan else None,
-        notification=Notification(
-            spec.notify_text or "", spec.notify_countdown, spec.can_abort, spec.can_delay
-        )
-        if asks
-        else None,
-        done_text=spec.done_text,
-        sha256=bytes(_RAW) if plan else None,
-        fragments_sha256=bytes(_RAW) if plan else None,
-        fragment_size=plan.fragment_size if plan else None,
-        revision=1,
-        success_codes=spec.success_codes,
-        reboot_codes=spec.reboot_codes,
-        retry_codes=spec.retry_codes,
-        execution_timeout_min=spec.execution_timeout,
-    )
+    content = Content(plan, bytes(_RAW), bytes(_RAW), bytes(_RAW)) if plan else None
+    info = info_of(0, spec, content)
     text = write_info(info).decode("utf-8")
-    for placeholder in (digest.text, "00" * _RAW, _ID):
-        text = text.replace(f'"{placeholder}"', '"…"')
+    for placeholder in (info.digest.text if info.digest else "", "00" * _RAW, info.package_id):
+        text = text.replace(f'"{placeholder}"', '"…"') if placeholder else text
     return text

@@ -42,8 +42,10 @@ SYSTEMS = (
     ("macos", "macOS 15 Sequoia", "15.1"),
 )
 MODELS = ("ThinkPad T14 Gen 4", "OptiPlex 7010", "EliteBook 840 G9", "MacBook Pro 14", "PowerEdge")
-PROGRAMS = ("7-Zip", "Firefox", "LibreOffice", "VLC", "Notepad++", "Chrome", "Zoom", "OCS agent",
-            "Java Runtime", "PostgreSQL client", "Antivirus definitions", "Printer driver")  # fmt: skip
+PROGRAMS = (
+    "7-Zip", "Firefox", "LibreOffice", "VLC", "Notepad++", "Chrome", "Zoom", "OCS agent",
+    "Java Runtime", "PostgreSQL client", "Antivirus definitions", "Printer driver",
+)  # fmt: skip
 CODES = (
     ("SUCCESS", 70),
     ("SUCCESS_ALREADY_SETUP", 6),

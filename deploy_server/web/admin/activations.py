@@ -1,13 +1,12 @@
 """Activating packages: where agents fetch them, checked from here."""
 
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from deploy_server.domain.errors import Conflict, NotFound, SpecErrors
+from deploy_server.domain.location import is_local
 from deploy_server.services import activation, packages
 from deploy_server.services.activation import Check
 from deploy_server.storage.models import Activation, Package
@@ -23,11 +22,16 @@ blueprint = Blueprint("activations", __name__)
 @blueprint.get("/packages/<int:package_id>/activate")
 @needs(Right.ACTIVATE)
 def form(package_id: int) -> ResponseReturnValue:
-    """Ask where agents find the package; this server is filled in."""
+    """Ask where agents find the package; this server is filled in, and looked at if asked to."""
     session = db.session()
     package = packages.get_package(session, package_id)
     info, fragments = activation.default_locations(session, services().config.in_use(), package)
-    return _page(package, info, fragments)
+    try:
+        checks = check(package, info, fragments) if request.args.get("checked") else []
+    except SpecErrors as errors:
+        return _page(package, info, fragments, problems=errors.by_field())
+    package = packages.get_package(session, package_id)
+    return _page(package, info, fragments, checks=checks)
 
 
 @blueprint.post("/packages/<int:package_id>/activate")
@@ -41,7 +45,8 @@ def activate(package_id: int) -> ResponseReturnValue:
     confirmed = request.form.get("confirmed", "") == f"{info} {fragments}"
     try:
         checks = [] if confirmed else check(package, info, fragments)
-        if any(not each.ok for each in checks) or (not confirmed and _hints(info, fragments)):
+        package = packages.get_package(session, package_id)
+        if any(not each.ok for each in checks) or (not confirmed and _is_local(info, fragments)):
             return _page(package, info, fragments, checks=checks), 409
         made = activation.activate(
             session, package, info, fragments, now=services().now(), actor=person().name
@@ -82,12 +87,15 @@ def end() -> ResponseReturnValue:
 
 
 def check(package: Package, info: str, fragments: str) -> list[Check]:
-    """Look at both places as an agent would, without holding a lock on the database."""
-    services_now = services()
-    db.session.rollback()
-    return activation.check_locations(
-        services_now.config.in_use(), services_now.store, package, info, fragments
-    )
+    """Look at both places as an agent would, without holding a lock on the database.
+
+    Whoever needs `package` afterwards gets it anew: here the request's transaction ends.
+    """
+    session = db.session()
+    session.expunge(package)
+    session.rollback()
+    config, store = services().config.in_use(), services().store
+    return activation.check_locations(config, store, package, info, fragments)
 
 
 def _activations(ids: list[int]) -> list[Activation]:
@@ -98,17 +106,9 @@ def _activations(ids: list[int]) -> list[Activation]:
     return found
 
 
-def _hints(info: str, fragments: str) -> bool:
-    """Whether one of the places is the computer of whoever asks."""
-    return any(_is_loopback(each) for each in (info, fragments))
-
-
-def _is_loopback(location: str) -> bool:
-    host = urlsplit("//" + location.rpartition("://")[2]).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+def _is_local(info: str, fragments: str) -> bool:
+    """Whether agents would look for one of the two on themselves."""
+    return is_local(info) or is_local(fragments)
 
 
 def _page(package: Package, info: str, fragments: str, **more: Any) -> str:
@@ -119,7 +119,7 @@ def _page(package: Package, info: str, fragments: str, **more: Any) -> str:
         package=package,
         info_url=info,
         fragment_url=fragments,
-        local=_hints(info, fragments),
+        local=_is_local(info, fragments),
         others=activation.list_activations(db.session(), package.id),
         **context,
     )

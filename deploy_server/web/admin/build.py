@@ -7,7 +7,7 @@ from deploy_agent.wire.replies import DownloadSettings
 from deploy_server.domain.errors import Conflict, NotFound, SpecErrors
 from deploy_server.domain.settings import resolve
 from deploy_server.domain.spec import OS_FAMILIES, PackageSpec
-from deploy_server.services import activation, settings
+from deploy_server.services import activation, packages, settings
 from deploy_server.services.building import build_package
 from deploy_server.storage.models import Package
 from deploy_server.storage.uploads import Upload
@@ -125,6 +125,7 @@ def _activate(package: Package) -> ResponseReturnValue:
     if not all(each.ok for each in checks):
         flash("Built. Look at where agents would find it before it is activated.", "warning")
         return redirect(url_for("console.activations.form", package_id=package_id, checked=1))
+    package = packages.get_package(session, package_id)
     made = activation.activate(
         session, package, info, fragments, now=services().now(), actor=person().name
     )

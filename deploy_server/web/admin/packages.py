@@ -1,42 +1,26 @@
 """Packages: the list, one of them, deletion, export."""
 
-from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from deploy_agent.wire.fragment import INFO_FILE
-from deploy_agent.wire.result import ResultClass
 from deploy_agent.wire.terms import INFO_MAX
-from deploy_server.domain.errors import NotFound, SpecError
+from deploy_server.domain.errors import NotFound
 from deploy_server.domain.legacy import agents_that_refuse
 from deploy_server.services import activation, packages, status
-from deploy_server.services.packages import Impact, PackageRow
+from deploy_server.services.package_list import package_page
+from deploy_server.services.packages import Impact
 from deploy_server.storage.models import Package
-from deploy_server.storage.types import fold
 from deploy_server.web.database import db
 from deploy_server.web.formats import class_slices, plural, slices
-from deploy_server.web.lists import SlicedPage
 from deploy_server.web.pages import PAGE_SIZE, listing
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
 
 blueprint = Blueprint("packages", __name__, url_prefix="/packages")
-
-#: What the list may be sorted by.
-_SORTS: dict[str, Callable[[PackageRow], Any]] = {
-    "name": lambda row: row.package.name_key,
-    "created": lambda row: row.package.id,
-    "priority": lambda row: row.package.priority,
-    "size": lambda row: row.package.size,
-    "fragments": lambda row: row.package.fragments,
-    "waiting": lambda row: row.status.by_class.get(ResultClass.WAITING, 0),
-    "notified": lambda row: row.status.by_class.get(ResultClass.NOTIFIED, 0),
-    "success": lambda row: row.status.by_class.get(ResultClass.SUCCESS, 0),
-    "error": lambda row: row.status.by_class.get(ResultClass.ERROR, 0),
-}
 
 
 @blueprint.get("")
@@ -45,20 +29,19 @@ def index() -> ResponseReturnValue:
     """List the packages, or the deleted ones."""
     deleted = request.args.get("deleted") == "1"
     asked = listing("created", descending=True)
-    rows = packages.list_packages(
-        db.session(), now=services().now(), deleted=deleted, perimeter=person().perimeter
-    )
-    if asked.sort not in _SORTS:
-        raise SpecError("sort", f"lists cannot be sorted by {asked.sort[:40]!r}")
-    found = [row for row in rows if _matches(row.package, fold(asked.query))]
-    found.sort(key=_SORTS[asked.sort], reverse=asked.descending)
-    return render_template(
-        "packages/index.html",
-        section="packages",
-        page=SlicedPage(found, asked.page, PAGE_SIZE),
-        asked=asked,
+    page = package_page(
+        db.session(),
+        now=services().now(),
+        query=asked.query,
         deleted=deleted,
-        any_there=bool(rows),
+        sort=asked.sort,
+        descending=asked.descending,
+        page=asked.page,
+        page_size=PAGE_SIZE,
+        perimeter=person().perimeter,
+    )
+    return render_template(
+        "packages/index.html", section="packages", page=page, asked=asked, deleted=deleted
     )
 
 
@@ -143,16 +126,6 @@ def results_of(package_id: int) -> dict[str, Any]:
         "by_status": ranked,
         "shares": {each.label: each.share for each in slices((k, "", n) for k, n in ranked)},
     }
-
-
-def _matches(package: Package, key: str) -> bool:
-    return (
-        not key
-        or key in package.name_key
-        or key in str(package.id)
-        or key in fold(package.description)
-        or key in fold(package.target)
-    )
 
 
 def _info_text(package: Package) -> str:

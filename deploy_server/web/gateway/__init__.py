@@ -26,8 +26,7 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-#: How long bytes are thrown away that a client still sends after it was refused, in seconds: a
-#: connection closed on them would take the answer with it.
+#: How long bytes are thrown away that a client still sends after it was refused, in seconds.
 LINGER_S = 5
 
 
@@ -127,11 +126,13 @@ class Gateway:
         await self._finish(exchange, piece, body)
 
     async def _finish(self, exchange: Exchange, piece: bytes, body: Body) -> None:
-        """Send the last piece; to whoever still sends, with time to read it."""
+        """Send the last piece; its last byte when nobody sends any more."""
         if not body.is_complete:
-            await exchange.write(piece, more=True)
-            piece = b""
+            # The server closes the connection with that byte, and a connection closed on bytes
+            # that nobody read takes the whole answer with it.
+            await exchange.write(piece[:-1], more=True)
             await body.discard(LINGER_S)
+            piece = piece[-1:]
         await exchange.write(piece, more=False)
 
     async def _refuse(self, exchange: Exchange, body: Body, status: int, text: str) -> None:

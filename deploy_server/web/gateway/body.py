@@ -14,6 +14,9 @@ RECEIVE_IDLE_S = 30
 SLOWEST = 1024
 _FIRST_S = 60
 
+#: Who sends nothing for so long after a refusal has seen it, in seconds.
+_QUIET_S = 0.3
+
 #: Bodies up to this size stay in memory.
 _MEMORY = 256 * 1024
 
@@ -110,12 +113,13 @@ class Body:
         return piece
 
     async def discard(self, seconds: float) -> None:
-        """Throw away what still comes, for so long."""
+        """Throw away what still comes, for so long at most, or until nothing comes."""
         more = not self.is_complete
         try:
             async with asyncio.timeout(seconds):
                 while more:
-                    _piece, more = await self.receive()
+                    async with asyncio.timeout(_QUIET_S):
+                        _piece, more = await self.receive()
         except (TimeoutError, BodyTooSlow, ClientGone):
             return
 

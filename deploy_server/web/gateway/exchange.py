@@ -58,11 +58,16 @@ class Exchange:
     @contextmanager
     def watched(self) -> Iterator[Callable[[], bool]]:
         """Whether the client went away, to be asked again and again; its request is complete."""
-        end = asyncio.ensure_future(self.receive())
+        end = asyncio.ensure_future(self._end())
         try:
             yield end.done
         finally:
             end.cancel()
+
+    async def _end(self) -> None:
+        # A request without a body still has a message that says so.
+        while (await self.receive())["type"] != "http.disconnect":
+            continue
 
     def log(self) -> None:
         """Write the request's line."""
