@@ -1,225 +1,264 @@
-"""The agent's configuration: a TOML file, then the environment, then options; later wins.
+"""The agent's configuration: one frozen value, with the origin of everything in it.
 
-Every value remembers where it comes from. This module reads and renders; it opens no connection
-and checks no certificate. What the *server* sends about pace is `DownloadSettings`, not this.
+Defaults, then the file (TOML), then the environment (DEPLOY_AGENT_*), then options; later wins.
+Unknown keys are errors: a misspelt one would otherwise be believed. Secrets stand in files of
+their own. Source: contract.md 3.
 """
 
 import difflib
-import json
 import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import platformdirs
-
 from deploy_agent.domain.errors import ConfigError
 
-PREFIX = "DEPLOY_AGENT_"
-DEFAULT_PATH = "/ocsinventory"
-DEFAULT_STATE = Path("/var/lib/deploy-agent")
+SYSTEM_FILE = Path("/etc/deploy-agent/agent.toml")
+SYSTEM_STATE = Path("/var/lib/deploy-agent")
+ENVIRONMENT = "DEPLOY_AGENT_"
+SERVER_PATH = "/ocsinventory"
 
-_SYSTEM_FILE = Path("/etc/deploy-agent/agent.toml")
-_UNITS = {"": 1, "k": 1000, "ki": 1024, "m": 1000**2, "mi": 1024**2, "g": 1000**3, "gi": 1024**3}
-_RATE = re.compile(r"([0-9]{1,15})\s*([a-z]*?)(?:b)?(?:/s)?\Z", re.IGNORECASE | re.ASCII)
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(|[kKMG]|[KMG]i)B?(?:/s)?\Z", re.ASCII)
+_UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
+_UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    """What an administrator says about this agent.
+    """What an administrator decides on this computer; everything else is the server's.
 
     Attributes:
-        server: URL that messages go to, with its path.
-        ca_file: PEM file of who may speak for the server; the only thing that is trusted.
-        tag: TAG of the inventory until the server has one of its own.
-        proxy: URL for every request; '' for none, None to ask the environment.
-        basic_auth_file: file with `user:password` for the web server's own authentication.
-        log_file: where log lines go besides standard error; None for nowhere.
-        max_rate: bytes a second that downloads may take; None for no limit.
-        max_exec_tries: how often an action may be begun when nobody knows how it ended.
-        contact_interval_min: minutes between contacts until the server has said how many.
+        server: URL that messages go to.
+        ca_file: certificates that may speak for the server.
+        tag: TAG of a new computer, None for none.
+        proxy: URL of an HTTP proxy; '' for none at all, None to ask the environment.
+        basic_auth_file: holds 'user:password' for the server, None for none.
+        log_file: where the log goes as well, None for nowhere else.
+        max_rate: bytes a second, None for as fast as it goes.
+        max_exec_tries: how often an action may be started whose end nobody knows.
+        contact_interval_min: minutes between contacts, until the server has said.
+        state: the folder of the agent's state.
+        origins: by key, where each value comes from.
     """
 
     server: str
     ca_file: Path
-    tag: str = ""
+    tag: str | None = None
     proxy: str | None = None
     basic_auth_file: Path | None = None
     log_file: Path | None = None
     max_rate: int | None = None
     max_exec_tries: int = 1
     contact_interval_min: int = 60
+    state: Path = SYSTEM_STATE
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
+    def credentials(self) -> tuple[str, str] | None:
+        """Return user and password from `basic_auth_file`.
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A configuration and where each value comes from.
-
-    Attributes:
-        config: the values.
-        origins: by key: a file, a variable, `option` or `default`.
-    """
-
-    config: AgentConfig
-    origins: Mapping[str, str]
+        Raises:
+            ConfigError: it cannot be read, or holds none.
+        """
+        if self.basic_auth_file is None:
+            return None
+        try:
+            text = self.basic_auth_file.read_text("utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            raise ConfigError(f"basic_auth_file cannot be read: {error}") from error
+        user, colon, password = text.partition(":")
+        if not user or not colon or "\n" in text:
+            raise ConfigError(
+                f"basic_auth_file '{self.basic_auth_file}' holds no credentials",
+                "Write one line into it: user:password",
+            )
+        return user, password
 
 
 def default_file() -> Path:
-    """Return the configuration file that counts when no other is named."""
-    if _SYSTEM_FILE.exists() or (hasattr(os, "geteuid") and os.geteuid() == 0):
-        return _SYSTEM_FILE
-    return Path(platformdirs.user_config_dir("deploy-agent", appauthor=False)) / "agent.toml"
+    """Return where the configuration is when nobody says: the system's, else the user's."""
+    named = os.environ.get(f"{ENVIRONMENT}CONFIG")
+    if named:
+        return Path(named)
+    if SYSTEM_FILE.exists() or (hasattr(os, "geteuid") and os.geteuid() == 0):
+        return SYSTEM_FILE
+    from platformdirs import user_config_path  # rarely needed, and it takes its time
+
+    return user_config_path("deploy-agent") / "agent.toml"
 
 
 def load(
-    file: Path,
-    environ: Mapping[str, str] | None = None,
-    options: Mapping[str, object] | None = None,
-) -> Loaded:
+    file: Path, environment: Mapping[str, str], options: Mapping[str, Any] | None = None
+) -> AgentConfig:
     """Read the configuration.
 
     Args:
-        file: TOML; it may be missing when the environment says everything.
-        environ: `DEPLOY_AGENT_*`; the process's own by default.
-        options: what the command line says; None values are not said.
+        file: the TOML file; it may be missing when the environment says enough.
+        environment: os.environ, or a test's.
+        options: what the command line said; None values count as not said.
 
     Raises:
-        ConfigError: a key nobody knows, a wrong value, or a missing one.
+        ConfigError: a key is unknown, missing or wrong; it names the key and where it stands.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for key, value, origin in (
-        *_from_file(file),
-        *_from_environ(os.environ if environ is None else environ),
-        *((key, value, "option") for key, value in (options or {}).items() if value is not None),
+    for origin, source in (
+        (str(file), _from_file(file)),
+        ("environment", _from_environment(environment)),
+        ("option", {k: v for k, v in (options or {}).items() if v is not None}),
     ):
-        values[key] = _convert(key, value, origin)
-        origins[key] = origin
+        for key, value in source.items():
+            values[key] = _checked(key, value, origin)
+            origins[key] = f"{ENVIRONMENT}{key.upper()}" if origin == "environment" else origin
     for key in ("server", "ca_file"):
         if key not in values:
             raise ConfigError(
-                f"{key} is not configured: there is none in {file}",
-                "Run: deploy-agent configure --server URL --ca FILE",
+                f"'{key}' is missing in {file}",
+                "Write it there with: deploy-agent configure --server URL --ca FILE",
             )
-    known = [each.name for each in fields(AgentConfig)]
-    return Loaded(AgentConfig(**values), {key: origins.get(key, "default") for key in known})
+    return AgentConfig(**values, origins=origins)
 
 
-def render(values: Mapping[str, object]) -> str:
-    """Return the TOML text of `values`; None ones are left out.
-
-    Shape:
-        server = "https://deploy.example.org:8443/ocsinventory"
-        ca_file = "/etc/deploy-agent/cacert.pem"
-    """
-    lines = ["# Configuration of deploy-agent; `deploy-agent config show` explains it."]
-    for key, value in values.items():
-        if value is not None:
-            converted = _convert(key, value, "option")
-            plain = str(converted) if isinstance(converted, Path) else converted
-            # JSON's texts and numbers are TOML's.
-            lines.append(f"{key} = {json.dumps(plain, ensure_ascii=False)}")
-    return "\n".join(lines) + "\n"
+def to_toml(values: Mapping[str, Any]) -> str:
+    """Return the configuration file that holds `values`; None values are left out."""
+    lines = [f"{key} = {_literal(value)}" for key, value in values.items() if value is not None]
+    return "\n".join(
+        ["# Settings of deploy-agent; 'deploy-agent config show' explains.", *lines, ""]
+    )
 
 
 def server_url(text: str) -> str:
     """Return the URL that messages go to; an empty path means /ocsinventory.
 
     Raises:
-        ValueError: it is no http or https URL; the message says why.
+        ValueError: it is none.
     """
     parts = urlsplit(text.strip())
-    if parts.scheme not in ("http", "https"):
-        raise ValueError("begin it with https://")
-    if not parts.hostname:
-        raise ValueError("it names no host")
-    _ = parts.port  # raises ValueError where it is none
-    if parts.username or parts.password:
-        raise ValueError("put user and password into a file and name it as basic_auth_file")
-    if parts.query or parts.fragment:
-        raise ValueError("leave out what follows ? or #")
-    path = parts.path if parts.path.strip("/") else DEFAULT_PATH
-    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise ValueError("write it as https://HOST[:PORT]; credentials go into basic_auth_file")
+    _ = parts.port  # raises where the port is none
+    path = parts.path if parts.path not in ("", "/") else SERVER_PATH
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 
 
-def _from_file(file: Path) -> list[tuple[str, object, str]]:
+def shown(config: AgentConfig) -> list[tuple[str, str, str]]:
+    """Return each key with its value and the value's origin, for people."""
+    rows = []
+    for each in fields(AgentConfig):
+        if each.name != "origins":
+            value = getattr(config, each.name)
+            text = "" if value is None else _without_password(str(value))
+            rows.append((each.name, text, config.origins.get(each.name, "default")))
+    return rows
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:...@", text)
+
+
+def _from_file(file: Path) -> dict[str, Any]:
     try:
-        text = file.read_text(encoding="utf-8")
-        return [(key, value, str(file)) for key, value in tomllib.loads(text).items()]
+        with file.open("rb") as opened:
+            values = tomllib.load(opened)
     except FileNotFoundError:
-        return []
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is no TOML: {error}", "Correct that line") from error
+        return {}
     except OSError as error:
-        raise ConfigError(
-            f"{file} cannot be read: {error.strerror}", "Run this as root, or correct its rights"
-        ) from error
+        raise ConfigError(f"the configuration '{file}' cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration '{file}' is no TOML: {error}") from error
+    for key, value in values.items():
+        # A service has another working directory than the person who wrote the file.
+        if _READERS.get(key) is _path and isinstance(value, str) and not _is_absolute(value):
+            raise ConfigError(f"'{key}' in {file} is {value!r}: write the whole path, from / on")
+    return values
 
 
-def _from_environ(environ: Mapping[str, str]) -> list[tuple[str, object, str]]:
-    return [
-        (name.removeprefix(PREFIX).lower(), value, name)
-        for name, value in sorted(environ.items())
-        if name.startswith(PREFIX)
-    ]
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    found = {
+        name.removeprefix(ENVIRONMENT).lower(): value
+        for name, value in environment.items()
+        if name.startswith(ENVIRONMENT)
+    }
+    found.pop("config", None)  # it says where the file is
+    return found
 
 
-def _convert(key: str, value: object, origin: str) -> Any:
-    if key not in _READERS:
-        close = difflib.get_close_matches(key, _READERS, 1)
-        hint = f"Did you mean {close[0]}?" if close else f"The keys are {', '.join(_READERS)}"
-        raise ConfigError(f"{origin}: there is no key {key}", hint)
+def _checked(key: str, value: Any, origin: str) -> Any:
+    reader = _READERS.get(key)
+    if reader is None:
+        near = difflib.get_close_matches(key, _READERS, n=1)
+        hint = f"Did you mean '{near[0]}'?" if near else f"Known keys: {', '.join(_READERS)}"
+        raise ConfigError(f"unknown key '{key}' in {origin}", hint)
     try:
-        return _READERS[key](value)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{origin}: {key} cannot be {value!r}: {error}", "Correct it") from error
+        return reader(value)
+    except ValueError as error:
+        raise ConfigError(f"'{key}' in {origin} is {value!r}: {error}") from error
 
 
-def _text(value: object) -> str:
+def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("write a text in quotes")
+        raise ValueError("it has to be text, in quotation marks")
     return value
 
 
-def _path(value: object) -> Path:
-    if isinstance(value, Path):
-        return value.absolute()
-    if not _text(value):
-        raise ValueError("it names no file")
-    return Path(_text(value)).absolute()
+def _path(value: Any) -> Path:
+    text = str(value) if isinstance(value, Path) else _text(value)
+    if not text or "\0" in text:
+        raise ValueError("it has to be the path of a file")
+    return Path(text).expanduser().absolute()
 
 
-def _positive(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise TypeError("write a whole number")
-    number = int(value)
-    if number < 1:
-        raise ValueError("it has to be 1 or more")
-    return number
+def _is_absolute(text: str) -> bool:
+    return Path(text).expanduser().is_absolute()
 
 
-def _rate(value: object) -> int:
-    if isinstance(value, int):
-        return _positive(value)
-    match = _RATE.match(_text(value).strip())
-    unit = match.group(2).lower() if match else "?"
-    if match is None or unit not in _UNITS:
-        raise ValueError("write bytes a second, such as 500000 or '500 KiB/s'")
-    return _positive(int(match.group(1)) * _UNITS[unit])
+def _number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError("it has to be a whole number")
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("it has to be a whole number")
+    if int(value) < 1:
+        raise ValueError("it has to be at least 1")
+    return int(value)
 
 
-_READERS: dict[str, Callable[[object], Any]] = {
+def _rate(value: Any) -> int:
+    """Read bytes a second: 500000, '500k', '1.5MiB/s'."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError("write it as 500000, '500k' or '1.5MiB/s'")
+    match = _RATE.match(str(value).strip())
+    rate = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
+    if rate < 1:
+        raise ValueError("write it as 500000, '500k' or '1.5MiB/s'")
+    return rate
+
+
+def _proxy(value: Any) -> str:
+    text = _text(value).strip()
+    if text and (urlsplit(text).scheme != "http" or not urlsplit(text).hostname):
+        raise ValueError("write it as http://[USER:PASSWORD@]HOST:PORT, or '' for none")
+    return text
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
     "server": lambda value: server_url(_text(value)),
     "ca_file": _path,
     "tag": _text,
-    "proxy": _text,
+    "proxy": _proxy,
     "basic_auth_file": _path,
     "log_file": _path,
     "max_rate": _rate,
-    "max_exec_tries": _positive,
-    "contact_interval_min": _positive,
+    "max_exec_tries": _number,
+    "contact_interval_min": _number,
+    "state": _path,
 }
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, int):
+        return str(value)
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\u{ord(m.group()):04x}", text) + '"'

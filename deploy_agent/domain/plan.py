@@ -12,9 +12,10 @@ The rule, of which every line is tested (contract.md 4, Moves):
 Within a cycle the order is (priority, id); OCS's is random.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from deploy_agent.wire.replies import DownloadSettings
 
@@ -44,17 +45,17 @@ class Planned:
     readiness: Readiness = Readiness.MOVES
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What the plan looks at, again before every step.
+class View(Protocol):
+    """What the plan looks at, again before every step; it answers for that moment."""
 
-    Attributes:
-        settings: the newest that the server sent.
-        packages: every unfinished package.
-    """
+    def settings(self) -> DownloadSettings:
+        """Return the newest settings that the server sent."""
 
-    settings: DownloadSettings
-    packages: tuple[Planned, ...]
+    def packages(self) -> Sequence[Planned]:
+        """Return every unfinished package."""
+
+    def may_move(self, package_id: str) -> bool:
+        """Whether a package can still move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,58 +119,53 @@ def can_ever_move(priority: int, settings: DownloadSettings) -> bool:
     return priority <= settings.period_length
 
 
-def plan_period(look: Callable[[], Situation]) -> Period:
+def plan_period(view: View) -> Period:
     """Yield the moves and pauses of one period.
 
     Each `Move` is answered with `Moved` through `send`. The period ends early when deployment is
     switched off or none of its packages is left.
 
     Args:
-        look: returns the situation as it is now.
+        view: the packages and settings as they are at any time.
     """
-    members = frozenset(each.package_id for each in look().packages)
+    members = frozenset(each.package_id for each in view.packages())
     cycle = 1
-    while cycle <= look().settings.period_length:
-        why = yield from _cycle(cycle, members, look)
-        if not look().settings.on or not _left(members, look()):
+    while cycle <= view.settings().period_length:
+        why = yield from _cycle(cycle, members, view)
+        if not view.settings().on or not _left(members, view):
             return
-        yield from _pause(why, look())
+        yield from _pause(why, view)
         cycle += 1
-    yield from _pause(Why.PERIOD, look())
+    yield from _pause(Why.PERIOD, view)
 
 
 def _cycle(
-    cycle: int, members: frozenset[str], look: Callable[[], Situation]
+    cycle: int, members: frozenset[str], view: View
 ) -> Generator[Move | Pause, Moved | None, Why | None]:
     """Yield the moves of one cycle; return what the pause after it is for."""
-    packages = _left(members, look())
+    packages = _left(members, view)
     urgent = [p for p in packages if p.priority == 0 and p.readiness is not Readiness.WAITS]
     turns = urgent or [p for p in packages if p.priority and cycle % p.priority == 0]
     failed = all(p.readiness is Readiness.BACKS_OFF for p in urgent)
     for package in sorted(turns, key=lambda p: (p.priority, p.package_id)):
-        if not _may_move(package, look()):
+        if not view.settings().on or not view.may_move(package.package_id):
             continue
         moved = yield Move(package.package_id)
         if moved is not None and moved.used_network:
             failed = failed or moved.failed
-            yield from _pause(Why.FRAGMENT, look())
+            yield from _pause(Why.FRAGMENT, view)
     if urgent:
         return Why.FAILURE if failed else None
     return Why.CYCLE
 
 
-def _left(members: frozenset[str], now: Situation) -> list[Planned]:
-    return [each for each in now.packages if each.package_id in members]
+def _left(members: frozenset[str], view: View) -> list[Planned]:
+    return [each for each in view.packages() if each.package_id in members]
 
 
-def _may_move(package: Planned, now: Situation) -> bool:
-    return now.settings.on and any(
-        each.package_id == package.package_id and each.readiness is Readiness.MOVES
-        for each in now.packages
-    )
-
-
-def _pause(why: Why | None, now: Situation) -> Generator[Pause, None, None]:
-    seconds = pause_seconds(why, now.settings) if why is not None and now.settings.on else 0
-    if seconds > 0:
-        yield Pause(seconds, why or Why.CYCLE)
+def _pause(why: Why | None, view: View) -> Generator[Pause, None, None]:
+    settings = view.settings()
+    if why is not None and settings.on:
+        seconds = pause_seconds(why, settings)
+        if seconds > 0:
+            yield Pause(seconds, why)

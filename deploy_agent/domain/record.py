@@ -63,6 +63,7 @@ class PackageRecord:
         retry_at: no fetch before this, UTC.
         problem: why the last fetch failed, for people.
         reread: the info file has to be read again before anything else.
+        doubt: what is wrong with the joined package, unless another info file says otherwise.
         fresh: caches are to be passed by, since the package was edited.
         exec_tries: how often the intent to act was saved.
         runs: number of the last run's folder; never used twice.
@@ -80,6 +81,7 @@ class PackageRecord:
     retry_at: datetime | None = None
     problem: str = ""
     reread: bool = False
+    doubt: str = ""
     fresh: bool = False
     exec_tries: int = 0
     runs: int = 0

@@ -97,6 +97,7 @@ def on_reload(
     *,
     has_outcome: bool = False,
     runner_lives: bool = False,
+    begun: bool = True,
     repeatable: bool = False,
     tries: int = 0,
     max_tries: int = 1,
@@ -107,6 +108,7 @@ def on_reload(
         state: as read from disk.
         has_outcome: the runner of the last try wrote how it ended.
         runner_lives: the runner of the last try still holds its lock.
+        begun: the runner may have been started; False where it surely was not.
         repeatable: the action may be run any number of times (STORE).
         tries: how often the intent to act was saved, this try included.
         max_tries: how often it may be.
@@ -117,6 +119,6 @@ def on_reload(
         return Reload.COLLECT
     if runner_lives:
         return Reload.WAIT
-    if repeatable or tries < max_tries:
+    if not begun or repeatable or tries < max_tries:
         return Reload.AGAIN
     return Reload.UNKNOWN

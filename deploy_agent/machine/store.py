@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from deploy_agent.domain.errors import OutOfSpace, StoreError
+from deploy_agent.domain.errors import CleanFailed, OutOfSpace, StoreError
 from deploy_agent.domain.record import (
     PackageRecord,
     Result,
@@ -89,8 +89,7 @@ class PackageStore:
             except UnreadableRecord as error:
                 record = self._replace_unreadable(package_id, error, now)
             if record is None:
-                log.info("package %s: an unfinished folder is removed", package_id)
-                self.disk.remove_folder(self.folder(package_id))
+                self._remove_unfinished(package_id)
                 continue
             self._remove_parts(package_id)
             records.append(record)
@@ -192,6 +191,13 @@ class PackageStore:
             if each.name != RECORD_FILE:
                 self.disk.remove_folder(each)
         self.disk.remove_folder(folder)
+
+    def _remove_unfinished(self, package_id: str) -> None:
+        log.info("package %s: an unfinished folder is removed", package_id)
+        try:
+            self.disk.remove_folder(self.folder(package_id))
+        except CleanFailed as error:  # it is in nobody's way
+            log.warning("package %s: %s", package_id, error)
 
     def _replace_unreadable(
         self, package_id: str, error: UnreadableRecord, now: datetime

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -51,6 +51,13 @@ _REDIRECT = {301, 302, 303, 307, 308}
 log = logging.getLogger(__name__)
 
 
+class Sink(Protocol):
+    """Where a file goes."""
+
+    def write(self, piece: bytes, /) -> int:
+        """Take the next piece."""
+
+
 class Transport(Protocol):
     """What services ask of the network."""
 
@@ -60,7 +67,7 @@ class Transport(Protocol):
     def read(self, url: str, *, limit: int, no_cache: bool = False) -> bytes:
         """Return the file at `url`, of at most `limit` bytes."""
 
-    def fetch(self, url: str, sink: BinaryIO, *, limit: int | None, no_cache: bool = False) -> int:
+    def fetch(self, url: str, sink: Sink, *, limit: int | None, no_cache: bool = False) -> int:
         """Write the file at `url` to `sink` and return its length."""
 
     def post_json(self, path: str, value: Any) -> tuple[int, Any]:
@@ -129,7 +136,7 @@ class HttpTransport:
         with self._follow(url, _get_headers(no_cache=no_cache)) as response:
             return self._small_body(response, limit)
 
-    def fetch(self, url: str, sink: BinaryIO, *, limit: int | None, no_cache: bool = False) -> int:
+    def fetch(self, url: str, sink: Sink, *, limit: int | None, no_cache: bool = False) -> int:
         """Stream a file into `sink`.
 
         Raises:

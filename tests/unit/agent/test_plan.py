@@ -12,7 +12,6 @@ from deploy_agent.domain.plan import (
     Pause,
     Planned,
     Readiness,
-    Situation,
     Why,
     can_ever_move,
     plan_period,
@@ -26,32 +25,36 @@ SEED = DownloadSettings()  # the seed's latencies: 10, 60 and 0 s, length 10
 class World:
     """Packages as (priority, moves left); one left is the move that joins and acts."""
 
-    packages: dict[str, tuple[int | None, int]]
-    settings: DownloadSettings = SEED
+    content: dict[str, tuple[int | None, int]]
+    now: DownloadSettings = SEED
     readiness: dict[str, Readiness] = field(default_factory=dict)
     fails: set[str] = field(default_factory=set)
     trace: list[str] = field(default_factory=list)
     before_step: Callable[["World"], None] = lambda world: None
 
-    def look(self) -> Situation:
-        return Situation(
-            self.settings,
-            tuple(
-                Planned(name, priority, self.readiness.get(name, Readiness.MOVES))
-                for name, (priority, left) in self.packages.items()
-                if left
-            ),
-        )
+    def settings(self) -> DownloadSettings:
+        return self.now
+
+    def packages(self) -> list[Planned]:
+        return [
+            Planned(name, priority, self.readiness.get(name, Readiness.MOVES))
+            for name, (priority, left) in self.content.items()
+            if left
+        ]
+
+    def may_move(self, package_id: str) -> bool:
+        ready = self.readiness.get(package_id, Readiness.MOVES)
+        return ready is Readiness.MOVES and self.content.get(package_id, (0, 0))[1] > 0
 
     def move(self, name: str) -> Moved:
-        priority, left = self.packages[name]
+        priority, left = self.content[name]
         if name in self.fails:
             return Moved(used_network=True, failed=True)
-        self.packages[name] = (priority, left - 1)
+        self.content[name] = (priority, left - 1)
         return Moved(used_network=left > 1)
 
     def period(self) -> list[str]:
-        plan = plan_period(self.look)
+        plan = plan_period(self)
         answer: Moved | None = None
         while True:
             self.before_step(self)
@@ -97,9 +100,9 @@ def test_priorities_5_and_10_cycle_5_moves_the_first_cycle_10_both() -> None:
 def test_priority_above_the_period_length_never_moves() -> None:
     world = World({"a": (10, 2)}, replace(SEED, period_length=5))
     assert world.period() == ["cycle 60"] * 5
-    assert not can_ever_move(10, world.settings)
-    assert can_ever_move(5, world.settings)
-    assert can_ever_move(0, world.settings)
+    assert not can_ever_move(10, world.now)
+    assert can_ever_move(5, world.now)
+    assert can_ever_move(0, world.now)
 
 
 def test_priority_0_moves_alone_without_cycle_latency_until_it_is_done() -> None:
@@ -160,7 +163,7 @@ def test_a_package_without_info_keeps_the_period_going() -> None:
 def test_a_new_offer_joins_at_the_next_period() -> None:
     def arrive(world: World) -> None:
         if world.trace:
-            world.packages.setdefault("new", (1, 1))
+            world.content.setdefault("new", (1, 1))
 
     world = World({"a": (1, 9)}, replace(SEED, period_length=2), before_step=arrive)
     assert "new" not in world.period()
@@ -170,7 +173,7 @@ def test_a_new_offer_joins_at_the_next_period() -> None:
 def test_switching_off_counts_at_once() -> None:
     def switch_off(world: World) -> None:
         if "a" in world.trace:
-            world.settings = replace(world.settings, on=False)
+            world.now = replace(world.now, on=False)
 
     world = World({"a": (1, 9), "b": (1, 9)}, before_step=switch_off)
     assert world.period() == ["a"]
@@ -179,9 +182,7 @@ def test_switching_off_counts_at_once() -> None:
 def test_new_latencies_count_at_once() -> None:
     def hurry(world: World) -> None:
         if len(world.trace) == 2:
-            world.settings = replace(
-                world.settings, cycle_latency_s=0, frag_latency_s=0, period_length=2
-            )
+            world.now = replace(world.now, cycle_latency_s=0, frag_latency_s=0, period_length=2)
 
     world = World({"a": (1, 9)}, before_step=hurry)
     assert world.period() == ["a", "fragment 10", "a"]
@@ -190,7 +191,7 @@ def test_new_latencies_count_at_once() -> None:
 def test_a_package_that_is_withdrawn_within_a_cycle_does_not_move() -> None:
     def withdraw(world: World) -> None:
         if "a" in world.trace:
-            world.packages.pop("b", None)
+            world.content.pop("b", None)
 
     world = World({"a": (1, 9), "b": (1, 9)}, before_step=withdraw)
     assert "b" not in world.period()
@@ -222,7 +223,7 @@ def test_every_period_keeps_the_rule(
     fails: set[str],
 ) -> None:
     world = World(dict(packages), settings, readiness, fails)
-    plan = plan_period(world.look)
+    plan = plan_period(world)
     answer: Moved | None = None
     moves: dict[str, int] = {}
     owed = False
@@ -230,7 +231,7 @@ def test_every_period_keeps_the_rule(
         while True:
             urgent = {
                 p.package_id
-                for p in world.look().packages
+                for p in world.packages()
                 if p.priority == 0 and p.readiness is not Readiness.WAITS
             }
             step = plan.send(answer)

@@ -90,3 +90,7 @@ def test_killed_while_running_without_a_trace(tries: int, max_tries: int, expect
 
 def test_storing_files_may_always_be_repeated() -> None:
     assert on_reload(State.RUNNING, repeatable=True, tries=7, max_tries=1) is Reload.AGAIN
+
+
+def test_killed_between_intent_and_start_nothing_is_unknown() -> None:
+    assert on_reload(State.RUNNING, begun=False, tries=1, max_tries=1) is Reload.AGAIN

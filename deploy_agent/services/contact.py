@@ -1,0 +1,229 @@
+"""One contact: results that wait, PROLOG, offers recorded, inventory if asked, info files."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from deploy_agent.domain import policy
+from deploy_agent.domain.errors import DefiniteError, TransientError, WrongBytes
+from deploy_agent.domain.policy import Verdict, judge_offer
+from deploy_agent.domain.record import Result
+from deploy_agent.domain.state import BEFORE_ACTION, State
+from deploy_agent.machine.clock import Clock
+from deploy_agent.machine.history import History
+from deploy_agent.machine.identity import Identity, IdentityFile
+from deploy_agent.machine.memory import Memory, MemoryFile
+from deploy_agent.machine.transport import Transport
+from deploy_agent.services.package import Package
+from deploy_agent.services.packages import Packages
+from deploy_agent.wire import result
+from deploy_agent.wire.errors import WireError
+from deploy_agent.wire.messages import Inventory, Prolog, Section
+from deploy_agent.wire.replies import (
+    DownloadSettings,
+    InventoryReply,
+    PackageOffer,
+    PrologReply,
+)
+
+log = logging.getLogger(__name__)
+
+Collect = Callable[[], Sequence[Section]]
+
+
+class Contact:
+    """Talks to the server about what there is for this computer.
+
+    Attributes:
+        identity: who this computer is.
+        memory: what the server said last.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        packages: Packages,
+        history: History,
+        clock: Clock,
+        collect: Collect,
+        *,
+        identity_file: IdentityFile,
+        memory_file: MemoryFile,
+        tag: str | None = None,
+    ) -> None:
+        """Prepare contacts.
+
+        Args:
+            transport: the network.
+            packages: what is on this computer.
+            history: what ended on it.
+            clock: tells the time.
+            collect: describes the computer.
+            identity_file: where its id is.
+            memory_file: where the server's words are.
+            tag: the configuration's, None when it has none.
+        """
+        self._transport = transport
+        self._packages = packages
+        self._history = history
+        self._clock = clock
+        self._collect = collect
+        self._identity_file = identity_file
+        self._memory_file = memory_file
+        self._tag = tag
+        self.identity: Identity = identity_file.load(clock.now().astimezone())
+        self.memory: Memory = memory_file.load()
+
+    def poll(self) -> None:
+        """Ask the server once, and record what it offers.
+
+        Raises:
+            TransientError, DefiniteError: there is no answer, or none that can be trusted.
+            StoreError: the state cannot be written.
+        """
+        self.identity = self._identity_file.load(self._clock.now().astimezone())
+        reply = self._prolog()
+        self._remember(reply)
+        for reason in reply.refused:
+            log.warning("an offer of the server makes no sense: %s", reason)
+        for offer in reply.offers:
+            self._take_offer(offer, ours=reply.tranche is not None)
+        for package_id, attempt in reply.tranche.cancels if reply.tranche else ():
+            self._cancel(package_id, attempt)
+        if reply.send_inventory or self.identity.old_device_id is not None:
+            self._try_inventory()
+
+    def known_device_id(self) -> str | None:
+        """Return this computer's id; None while the server knows it by an older one only."""
+        return None if self.identity.old_device_id is not None else self.identity.device_id
+
+    def inventory(self) -> Inventory:
+        """Return the inventory as it would be sent."""
+        return Inventory(
+            device_id=self.identity.device_id,
+            sections=tuple(self._collect()),
+            tag=self.memory.tag(self._tag),
+            history=self._history.succeeded(),
+            old_device_id=self.identity.old_device_id,
+        )
+
+    def _prolog(self) -> PrologReply:
+        answer = self._transport.post(Prolog(self.identity.device_id).to_bytes())
+        try:
+            reply = PrologReply.parse(answer)
+        except WireError as error:
+            raise WrongBytes(
+                f"the server's answer makes no sense: {error}",
+                "Look whether the URL is the server's, with /ocsinventory at its end",
+            ) from error
+        log.info(
+            "the server has %s package(s) for %s%s",
+            *(len(reply.offers), self.identity.device_id),
+            " and wants the inventory" if reply.send_inventory else "",
+        )
+        return reply
+
+    def _remember(self, reply: PrologReply) -> None:
+        # A reply without CONF is how OCS's server says that nothing may be deployed at all.
+        settings = reply.settings or DownloadSettings(on=False)
+        if not settings.on:
+            log.info("deployment is switched off for this computer")
+        self._save(
+            ours=reply.tranche is not None,
+            settings=settings,
+            contact_minutes=reply.tranche.contact_minutes if reply.tranche else None,
+            prolog_freq_h=None if reply.prolog_freq_h is None else max(1, reply.prolog_freq_h),
+            inventory_on_startup=reply.inventory_on_startup,
+            contacted_at=self._clock.now(),
+        )
+
+    def _save(self, **changes: object) -> None:
+        memory = replace(self.memory, **changes)  # type: ignore[arg-type]
+        self._memory_file.save(memory)
+        self.memory = memory
+
+    # Offers.
+
+    def _take_offer(self, offer: PackageOffer, *, ours: bool) -> None:
+        package = self._packages.get(offer.package_id)
+        record = package.record if package is not None else None
+        past = self._history.past(offer.package_id, offer.attempt)
+        verdict = judge_offer(offer, record, past)
+        now = self._clock.now()
+        if verdict is Verdict.KNOWN and package is not None:
+            self._update(package, offer)
+        elif verdict is Verdict.BUSY:
+            log.info("package %s: assigned anew; its last try ends first", offer.package_id)
+        elif verdict is Verdict.NEW:
+            log.info("package %s: offered", offer.package_id)
+            self._packages.begin(policy.renew(record, offer, now))
+        elif verdict in (Verdict.ANSWERED, Verdict.ALREADY):
+            answer = self._stored(offer) or _already(now, ours=ours)
+            log.info("package %s: offered, and ended before: %s", offer.package_id, answer.code)
+            fresh = policy.renew(record, offer, now)
+            self._packages.begin(replace(fresh, state=State.DONE, result=answer))
+
+    def _stored(self, offer: PackageOffer) -> Result | None:
+        if offer.attempt is None:
+            return None
+        return self._history.result(offer.package_id, offer.attempt)
+
+    def _update(self, package: Package, offer: PackageOffer) -> None:
+        """Take over what an offer says newly of a package that is on its way."""
+        if package.state not in BEFORE_ACTION:
+            return
+        info = package.info
+        known = info.revision if info is not None else None
+        reread = policy.must_reread(offer, known, package.state)
+        if reread:
+            log.info("package %s: the server has revision %s now", package.id, offer.revision)
+        package.save(replace(package.record, offer=offer, reread=package.record.reread or reread))
+
+    def _cancel(self, package_id: str, attempt: int) -> None:
+        package = self._packages.get(package_id)
+        if (
+            package is not None
+            and package.record.offer.attempt == attempt
+            and package.state in BEFORE_ACTION
+        ):
+            log.info("package %s: the server withdrew it", package_id)
+            self._packages.drop(package)
+
+    # Inventory.
+
+    def _try_inventory(self) -> None:
+        try:
+            self._send_inventory()
+        except (TransientError, DefiniteError) as error:
+            # The server will ask again; packages need not wait for it.
+            log.warning("the inventory was not taken: %s", error)
+
+    def _send_inventory(self) -> None:
+        began = self._clock.now()
+        message = self.inventory()
+        answer = self._transport.post(message.to_bytes())
+        log.info("inventory sent, %s sections", len(message.sections))
+        if self.identity.old_device_id is not None:
+            self.identity = self._identity_file.forget_old(self.identity)
+        account = _account(answer)
+        if account is not None:
+            self._save(account=account)
+        self._save(inventoried_at=began, configured_tag=self._tag)
+
+
+def _account(answer: bytes) -> dict[str, str] | None:
+    """Return what the server wants kept, None when it is what was sent."""
+    if not answer:
+        return None
+    try:
+        account = InventoryReply.parse(answer).account
+    except WireError as error:
+        raise WrongBytes(f"the server's answer to the inventory makes no sense: {error}") from error
+    return None if account is None else dict(account)
+
+
+def _already(now: datetime, *, ours: bool) -> Result:
+    """Return the result of what history has; servers that are not ours know another word."""
+    code = result.ERR_ALREADY_SETUP if ours else result.SUCCESS_ALREADY_SETUP
+    return Result(code, now, detail="it was installed before, and the assignment is not forced")

@@ -1,0 +1,151 @@
+"""Puts an agent together from its configuration: the real disk, network, clock and runner.
+
+What takes long to import and is not always needed is imported where it is used.
+
+Shape of the state folder: lock, identity.json, server.json, packages/, history/.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy_agent.config import AgentConfig
+from deploy_agent.machine import runner
+from deploy_agent.machine.clock import Clock, SystemClock, local_to_utc
+from deploy_agent.machine.history import History
+from deploy_agent.machine.identity import IdentityFile
+from deploy_agent.machine.lock import InstanceLock
+from deploy_agent.machine.memory import MemoryFile
+from deploy_agent.machine.store import PackageStore
+from deploy_agent.machine.transport import Access, HttpTransport
+from deploy_agent.machine.trees import empty_tree
+from deploy_agent.machine.unpack import unpack
+from deploy_agent.services.agent import Agent
+from deploy_agent.services.contact import Contact
+from deploy_agent.services.fetching import Fetcher
+from deploy_agent.services.installing import Installer
+from deploy_agent.services.packages import Packages
+from deploy_agent.services.reporting import Reporter
+from deploy_agent.services.waiting import PATIENT, Patience
+from deploy_agent.wire.messages import Section
+
+
+@dataclass(frozen=True)
+class StateFiles:
+    """Where things are in a state folder."""
+
+    folder: Path
+
+    def lock(self) -> InstanceLock:
+        """Return the lock that every writer holds."""
+        return InstanceLock(self.lock_file)
+
+    @property
+    def lock_file(self) -> Path:
+        """Where the lock is."""
+        return self.folder / "lock"
+
+    def identity(self) -> IdentityFile:
+        """Return where the device id is."""
+        return IdentityFile(self.folder / "identity.json")
+
+    def memory(self) -> MemoryFile:
+        """Return where the server's words are."""
+        return MemoryFile(self.folder / "server.json")
+
+    def packages(self) -> PackageStore:
+        """Return where the packages are."""
+        return PackageStore(self.folder / "packages")
+
+    def history(self) -> History:
+        """Return what ended."""
+        return History(self.folder / "history")
+
+
+class RealTrees:
+    """Unpacks on the disk."""
+
+    def unpack(self, archive: Path, tree: Path) -> None:
+        """Make `tree` hold what `archive` holds."""
+        unpack(archive, tree)
+
+    def empty_tree(self, tree: Path) -> None:
+        """Make `tree` an empty folder."""
+        empty_tree(tree)
+
+
+def make_transport(config: AgentConfig, clock: Clock) -> HttpTransport:
+    """Return the way to the server.
+
+    Raises:
+        ConfigError: ca_file or basic_auth_file cannot be used.
+    """
+    access = Access(
+        server=config.server,
+        ca_file=config.ca_file,
+        proxy=config.proxy,
+        credentials=config.credentials(),
+        max_rate=config.max_rate,
+    )
+    return HttpTransport(access, clock)
+
+
+def make_agent(config: AgentConfig, patience: Patience = PATIENT) -> Agent:
+    """Return an agent that works on `config.state`, whose lock has to be held.
+
+    Raises:
+        ConfigError: ca_file or basic_auth_file cannot be used.
+        StoreError: the state cannot be written.
+    """
+    clock = SystemClock()
+    files = StateFiles(config.state)
+    transport = make_transport(config, clock)
+    packages = Packages(files.packages())
+    history = files.history()
+    fetcher = Fetcher(transport, clock, wait=patience.latencies)
+    installer = Installer(
+        runner,
+        RealTrees(),
+        fetcher,
+        clock,
+        install_path=config.state,
+        max_exec_tries=config.max_exec_tries,
+    )
+    contact = Contact(
+        transport,
+        packages,
+        history,
+        clock,
+        collect_inventory,
+        identity_file=files.identity(),
+        memory_file=files.memory(),
+        tag=config.tag,
+    )
+    reporter = Reporter(transport, history, installer, contact.known_device_id)
+    agent = Agent(
+        packages,
+        contact,
+        fetcher,
+        installer,
+        reporter,
+        clock,
+        somebody_there=somebody_is_logged_in,
+        to_utc=local_to_utc,
+        patience=patience,
+    )
+    agent.start()
+    return agent
+
+
+def collect_inventory() -> Sequence[Section]:
+    """Return the description of this computer."""
+    from deploy_agent.machine.inventory import collect
+
+    return collect()
+
+
+def somebody_is_logged_in() -> bool:
+    """Whether a user has a session on this computer, on a screen or a terminal."""
+    import psutil
+
+    return bool(psutil.users())

@@ -1,0 +1,125 @@
+"""A computer with our agent: real state on the disk, everything else made of fakes.
+
+``Computer.agent()`` is a new life of the agent on the same disk, as after a restart.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from deploy_agent.machine.disk import Disk
+from deploy_agent.machine.history import History
+from deploy_agent.machine.identity import IdentityFile
+from deploy_agent.machine.memory import MemoryFile
+from deploy_agent.machine.store import PackageStore
+from deploy_agent.services.agent import Agent
+from deploy_agent.services.contact import Contact
+from deploy_agent.services.fetching import Fetcher
+from deploy_agent.services.installing import Installer, Runner, Trees
+from deploy_agent.services.once import Once, run_once
+from deploy_agent.services.packages import Packages
+from deploy_agent.services.reporting import Reporter
+from deploy_agent.services.setup import RealTrees
+from deploy_agent.services.waiting import Patience
+from deploy_agent.wire.messages import Section
+from tests.support.clock import FakeClock
+from tests.support.simulator import FakeRunner, ServerSimulator
+
+HARDWARE = Section("HARDWARE", (("NAME", "pc7"), ("CHECKSUM", "1")))
+ONCE = Patience(silences=3)
+AT_ONCE = Patience(latencies=False, silences=3)
+
+
+class QuickDisk(Disk):
+    """Writes as the real one does, but waits for no disk: these tests pull no plug."""
+
+    def sync(self, file: BinaryIO) -> None:
+        file.flush()
+
+    def sync_folder(self, path: Path) -> None:
+        """The names may stay in memory."""
+
+
+@dataclass
+class Computer:
+    """The computer and the server that it knows."""
+
+    folder: Path
+    server: ServerSimulator = field(default_factory=ServerSimulator)
+    runner: FakeRunner = field(default_factory=FakeRunner)
+    clock: FakeClock = field(default_factory=FakeClock)
+    disk: Disk = field(default_factory=QuickDisk)
+    trees: Trees = field(default_factory=RealTrees)
+    tag: str | None = None
+    max_exec_tries: int = 1
+    somebody_there: Callable[[], bool] = lambda: False
+
+    @property
+    def store(self) -> PackageStore:
+        return PackageStore(self.folder / "packages", self.disk)
+
+    @property
+    def history(self) -> History:
+        return History(self.folder / "history", self.disk)
+
+    def collect(self) -> Sequence[Section]:
+        return [HARDWARE]
+
+    def agent(self, patience: Patience = ONCE, runner: Runner | None = None) -> Agent:
+        """A new life of the agent."""
+        packages = Packages(self.store)
+        history = self.history
+        fetcher = Fetcher(self.server, self.clock, wait=patience.latencies, jitter=lambda: 1.0)
+        installer = Installer(
+            runner or self.runner,
+            self.trees,
+            fetcher,
+            self.clock,
+            install_path=self.folder,
+            max_exec_tries=self.max_exec_tries,
+        )
+        contact = Contact(
+            self.server,
+            packages,
+            history,
+            self.clock,
+            self.collect,
+            identity_file=IdentityFile(self.folder / "identity.json", self.disk),
+            memory_file=MemoryFile(self.folder / "server.json", self.disk),
+            tag=self.tag,
+        )
+        reporter = Reporter(self.server, history, installer, contact.known_device_id)
+        agent = Agent(
+            packages,
+            contact,
+            fetcher,
+            installer,
+            reporter,
+            self.clock,
+            somebody_there=self.somebody_there,
+            to_utc=lambda naive: naive.replace(tzinfo=UTC),
+            patience=patience,
+            jitter=lambda: 1.0,
+        )
+        agent.start()
+        return agent
+
+    def once(self, *, wait: bool = False) -> Once:
+        """``deploy-agent once``, by default with --no-wait."""
+        agent = self.agent(ONCE if wait else AT_ONCE)
+        return run_once(agent, self.clock, wait=wait)
+
+    def files(self, package_id: str = "1800000001") -> set[str]:
+        """The names in the package's folder; empty when there is none."""
+        folder = self.store.folder(package_id)
+        return {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+
+    def codes_in_history(self) -> list[str]:
+        return [str(each["result"]["code"]) for each in self.history.read_all()]
+
+
+def at(hour: int, minute: int = 0) -> datetime:
+    """A time of the day on which tests begin."""
+    return datetime(2026, 11, 21, hour, minute, tzinfo=UTC)
