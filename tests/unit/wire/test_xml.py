@@ -38,6 +38,13 @@ def test_the_deepest_accepted_document() -> None:
     assert xml.parse_xml(deepest).tag == "a"
 
 
+def test_more_elements_than_a_tree_may_have() -> None:
+    most = terms.XML_ELEMENTS_MAX
+    assert len(xml.parse_xml(b"<a>" + b"<b/>" * (most - 1) + b"</a>")) == most - 1
+    with pytest.raises(TooLargeError, match="elements"):
+        xml.parse_xml(b"<a>" + b"<b></b>" * most + b"</a>")
+
+
 def test_longer_than_the_limit() -> None:
     with pytest.raises(TooLargeError):
         xml.parse_xml(b"<a/>" + b" " * 100, limit=50)
