@@ -59,6 +59,8 @@ class Client:
             piece = self.pieces.pop(0)
             more = bool(self.pieces) or self.breaks_off or self.stalls
             return {"type": "http.request", "body": piece, "more_body": more}
+        if self.asked == 1:
+            return {"type": "http.request", "body": b"", "more_body": self.breaks_off}
         if not self.breaks_off:
             await asyncio.Event().wait()
         return {"type": "http.disconnect"}
@@ -217,6 +219,7 @@ def test_who_is_refused_while_sending_gets_the_answer_first(ask: Ask) -> None:
     client = Client("/form", "POST", pieces=[b"a" * SPOOL] * 5).with_length()
     ask(flask_app(), client)
     assert [each.get("more_body") for each in client.got] == [None, True, False]
+    assert len(client.got[-1]["body"]) == 1, "the end of the answer is the end of the connection"
     assert client.pieces == [], "what it still sent was taken off the line"
 
 
