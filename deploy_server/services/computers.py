@@ -14,6 +14,7 @@ from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from deploy_server.domain.errors import NotFound, SpecError
+from deploy_server.domain.inventory import SOFTWARE
 from deploy_server.storage.membership import groups_of
 from deploy_server.storage.models import (
     Computer,
@@ -250,7 +251,8 @@ def inventory_sections(
     rows = session.execute(
         select(ComputerSection.name, SectionContent.content)
         .join(SectionContent, SectionContent.id == ComputerSection.content_id)
-        .where(ComputerSection.computer_id == computer_id)
+        # The software has tables of its own; its section here is empty.
+        .where(ComputerSection.computer_id == computer_id, ComputerSection.name != SOFTWARE)
         .order_by(ComputerSection.name)
     )
     return {
