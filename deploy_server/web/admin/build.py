@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from deploy_agent.wire.replies import DownloadSettings
 from deploy_server.domain.errors import Conflict, NotFound, SpecErrors
+from deploy_server.domain.location import is_local
 from deploy_server.domain.settings import resolve
 from deploy_server.domain.spec import OS_FAMILIES, PackageSpec
 from deploy_server.services import activation, packages, settings
@@ -122,7 +123,7 @@ def _activate(package: Package) -> ResponseReturnValue:
     info, fragments = activation.default_locations(session, config, package)
     package_id = package.id
     checks = check(package, info, fragments)
-    if not all(each.ok for each in checks):
+    if not all(each.ok for each in checks) or is_local(info) or is_local(fragments):
         flash("Built. Look at where agents would find it before it is activated.", "warning")
         return redirect(url_for("console.activations.form", package_id=package_id, checked=1))
     package = packages.get_package(session, package_id)
