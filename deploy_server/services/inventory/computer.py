@@ -19,7 +19,6 @@ class Known:
 
     id: int
     tag: str
-    ip: str
     history_digest: bytes | None
     software_set_id: int | None
     is_new: bool = False
@@ -49,7 +48,6 @@ def _find(session: Session, device_id: str, *, is_new: bool = False) -> Known | 
     columns = (
         Computer.id,
         Computer.tag,
-        Computer.ip,
         Computer.history_digest,
         Computer.software_set_id,
     )

@@ -47,8 +47,7 @@ def take_inventory(
         row["software_set_id"] = store_software(
             session, computer, facts.read_software(sections.get(facts.SOFTWARE, ()))
         )
-    moved = row.get("ip", computer.ip) != computer.ip
-    if "NETWORKS" in changed or (moved and (computer.is_new or "NETWORKS" in sections)):
+    if _moved(computer, sections, changed):
         store_addresses(session, computer.id, sections)
     digest = store_history(session, computer, inventory.history)
     tag, reply = _settle_tag(computer, inventory.tag)
@@ -56,6 +55,13 @@ def take_inventory(
     session.execute(update(Computer).where(Computer.id == computer.id).values(row))
     caller.note(Activity.INVENTORY, f"{len(changed)} sections changed")
     return reply
+
+
+def _moved(computer: Known, sections: facts.Sections, changed: set[str]) -> bool:
+    """Return whether the addresses may be others; cards that were not sent are as they were."""
+    if "NETWORKS" in sections or computer.is_new:
+        return bool(changed & {"NETWORKS", "HARDWARE"})
+    return "NETWORKS" in changed
 
 
 def seen(now: datetime, user_agent: str) -> dict[str, Any]:

@@ -1,0 +1,121 @@
+"""What an inventory says, read from the recordings and from what no agent should send."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy_agent.wire.messages import Inventory, Section, parse_request
+from deploy_server.domain import inventory as facts
+from deploy_server.domain.addresses import address_key
+from tests.support.contact import section
+from tests.support.vectors import Exchange
+
+
+def recorded(name: str) -> dict[str, list[Section]]:
+    message = parse_request(Exchange(name).request.xml)
+    assert isinstance(message, Inventory)
+    return facts.by_name(message.sections)
+
+
+def test_the_recorded_inventory() -> None:
+    sections = recorded("agent-02-inventory-first")
+    values, dropped = facts.read_facts(sections)
+    assert dropped == []
+    assert values == {
+        "name": "host-a",
+        "os": "Debian GNU/Linux 12",
+        "os_family": "linux",
+        "os_version": "12",
+        "arch": "x86_64",
+        "user": "",
+        "workgroup": "WORKGROUP",
+        "ip": "192.0.2.2",
+        "memory": 24105,
+        "serial": "",
+        "model": "",
+    }
+    addresses = facts.read_addresses(sections)
+    assert ("ip", "192.0.2.2") in addresses
+    assert ("mac", "02:00:5e:00:00:01") in addresses
+    software = facts.read_software(sections["SOFTWARES"])
+    assert len(software) == 860
+    assert facts.Software("alsa-ucm-conf", "1.2.8-1", "https://www.alsa-project.org/") in software
+
+
+@pytest.mark.parametrize(
+    ("name", "comments", "family"),
+    [
+        ("Debian GNU/Linux 12", "", "linux"),
+        ("Ubuntu 24.04", "", "linux"),
+        ("Fedora release 41", "#1 SMP", "linux"),
+        ("Something Nobody Knows", "", "linux"),
+        ("Microsoft Windows 11 Professionnel", "", "windows"),
+        ("macOS 15.1", "", "macos"),
+        ("Mac OS X", "", "macos"),
+        ("FreeBSD 14.1", "", "other"),
+        ("SunOS", "", "other"),
+        ("AIX", "", "other"),
+        ("", "whatever", ""),
+        ("  ", "", ""),
+    ],
+)
+def test_systems_are_told_apart(name: str, comments: str, family: str) -> None:
+    assert facts.os_family(name, comments) == family
+
+
+def test_a_number_that_is_none_is_dropped_and_named() -> None:
+    for text in ("lots", "-1", "1e9", "9" * 30, "1; DROP TABLE computer"):
+        values, dropped = facts.read_facts(facts.by_name([section("HARDWARE", MEMORY=text)]))
+        assert values["memory"] is None
+        assert "MEMORY" in dropped[0]
+
+
+def test_what_was_not_sent_says_nothing() -> None:
+    assert facts.read_facts({}) == ({}, [])
+    values, _ = facts.read_facts(facts.by_name([section("BIOS", SSN="x", SMODEL="y")]))
+    assert values == {"serial": "x", "model": "y"}
+
+
+@pytest.mark.parametrize(
+    ("name", "checksum", "gone"),
+    [
+        ("SOFTWARES", None, True),
+        ("SOFTWARES", 65_536, True),
+        ("SOFTWARES", 513, False),
+        ("BIOS", 0, False),
+        ("LOCAL_USERS", 0, True),  # no bit speaks of it
+    ],
+)
+def test_a_section_that_is_missing(name: str, checksum: int | None, gone: bool) -> None:
+    assert facts.is_gone(name, checksum) is gone
+
+
+def test_endless_things_are_bounded() -> None:
+    sections = [section(f"S{number}") for number in range(1000)]
+    sections += [section("X" * 65), section("HARDWARE", NAME="n" * 1000)]
+    assert len(facts.by_name(sections)) == facts.SECTIONS_MAX
+    long = facts.by_name([section("HARDWARE", NAME="n" * 1000, OSVERSION="1." * 500)])
+    values, _ = facts.read_facts(long)
+    assert len(str(values["name"])) == 255
+    cards = [section("NETWORKS", IPADDRESS=f"10.0.{n // 250}.{n % 250}") for n in range(1000)]
+    assert len(facts.read_addresses(facts.by_name(cards))) == 500
+    assert facts.read_history([str(2**31), "9" * 20, "1800000001", "1800000001"]) == [1_800_000_001]
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=3))
+def test_every_content_has_a_digest(pairs: list[tuple[str, str]]) -> None:
+    content = facts.serialise([Section("A", tuple(pairs))])
+    assert len(facts.content_digest("A", content)) == 16
+    assert facts.content_digest("A", content) != facts.content_digest("B", content)
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        ("ip", "FE80:0:0:0:0:0:0:1", "fe80::1"),
+        ("ip", " 10.0.0.1 ", "10.0.0.1"),
+        ("mac", "02-00-5E-00-00-01", "02:00:5e:00:00:01"),
+    ],
+)
+def test_addresses_have_one_spelling(kind: str, one: str, other: str) -> None:
+    assert address_key(kind, one) == address_key(kind, other)
