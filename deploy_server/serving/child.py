@@ -61,6 +61,11 @@ class Child:
         self._send(signal.SIGTERM)
         self._kill_at = time.monotonic() + within
 
+    def retire(self, within: float) -> None:
+        """Ask it to take no more connections and to finish with those it has."""
+        self._send(signal.SIGUSR1)
+        self._kill_at = time.monotonic() + within
+
     def insist(self) -> None:
         """End it if it was asked to stop and its time is over."""
         if self._kill_at is not None and time.monotonic() >= self._kill_at:

@@ -52,7 +52,8 @@ class Slot:
     def replace(self) -> None:
         """Start another worker; the present one leaves when that one answers."""
         if self._next is not None:
-            self._leave(self._next, within=0)
+            self._next.stop(within=0)
+            self._leaving.append(self._next)
         self._next = self._start()
 
     def stop(self, within: float) -> None:
@@ -84,12 +85,9 @@ class Slot:
             self._next = None
         elif child.is_ready():
             if self._current is not None:
-                self._leave(self._current, within=REPLACED_S)
+                self._current.retire(within=REPLACED_S)
+                self._leaving.append(self._current)
             self._current, self._next = child, None
-
-    def _leave(self, child: Child, within: float) -> None:
-        child.stop(within)
-        self._leaving.append(child)
 
     def _lost(self, child: Child, status: int) -> None:
         if self._is_stopping:

@@ -27,6 +27,10 @@ from deploy_server.web.services import Scheme
 #: How long a client may take for its headers, in milliseconds.
 _HEADERS_MS = 15_000
 
+#: How long a replaced worker goes on with the connections it has, in seconds: each has then sent
+#: its request, or was closed because it did not.
+RETIRE_S = _HEADERS_MS / 1000 + 1
+
 #: Connections that one worker holds at the same time.
 _CONNECTIONS = 4096
 
@@ -70,7 +74,7 @@ class _OnSocket(Server):
 def run_worker(
     port: Port, config: ServerConfig, make_app: MakeApp, parent: int, ready: Callable[[], None]
 ) -> None:
-    """Answer requests until SIGTERM, then those that are under way.
+    """Answer requests until SIGTERM, then those that are under way; SIGUSR1 makes it retire first.
 
     Args:
         port: what to answer.
@@ -125,7 +129,15 @@ async def _serve(port: Port, gateway: Gateway, pem: Path | None, ready: Callable
         ssl_protocol_min=SSLProtocols.tls12,
         log_enabled=False,
     )
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, server.stop)
+
+    def retire() -> None:
+        _stop_accepting(port.listener)
+        gateway.retire()
+        loop.call_later(RETIRE_S, server.stop)
+
+    loop.add_signal_handler(signal.SIGUSR1, retire)
     serving = asyncio.ensure_future(server.serve())
     while not server.wrks and not serving.done():
         await asyncio.sleep(0)
@@ -133,6 +145,19 @@ async def _serve(port: Port, gateway: Gateway, pem: Path | None, ready: Callable
     if not serving.done():
         ready()
     await serving
+
+
+def _stop_accepting(listener: socket.socket) -> None:
+    """Take no more connections, while other workers go on taking them from the same socket.
+
+    granian can only stop as a whole, and cuts who is in mid-handshake then. So its listening
+    socket becomes one that nobody connects to.
+    """
+    with socket.socket(socket.AF_UNIX) as nobodys:
+        nobodys.setblocking(False)
+        nobodys.bind("")
+        nobodys.listen(1)
+        os.dup2(nobodys.fileno(), listener.fileno())
 
 
 def raise_file_limit() -> None:

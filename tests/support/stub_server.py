@@ -13,6 +13,7 @@ from pathlib import Path
 from flask import Flask, Response, request, send_file
 
 from deploy_server.config import load
+from deploy_server.serving import worker
 from deploy_server.serving.run import serve
 
 
@@ -50,6 +51,7 @@ def make_app(scheme: str) -> Flask:
 
 
 if __name__ == "__main__":
+    worker.RETIRE_S = 3  # new connections need less; tests have no time for more
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     config = dataclasses.replace(
         load(Path(sys.argv[1])),

@@ -54,7 +54,12 @@ class Gateway:
         self._spool_bytes = spool_bytes
         self._spool_folder = spool_folder
         self._access_log = access_log
+        self._is_retiring = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
+
+    def retire(self) -> None:
+        """Tell clients from now on that their connection is not for another request."""
+        self._is_retiring = True
 
     def close(self) -> None:
         """Wait for the threads that still work."""
@@ -103,7 +108,7 @@ class Gateway:
     async def _send(
         self, exchange: Exchange, answer: Answer, body: Body, context: contextvars.Context
     ) -> None:
-        if not body.is_complete:
+        if self._is_retiring or not body.is_complete:
             answer.headers.append((b"connection", b"close"))
         await exchange.begin(answer.status, answer.headers)
         if answer.file is not None:

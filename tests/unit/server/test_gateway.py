@@ -371,6 +371,17 @@ def test_a_mistake_in_mid_answer_breaks_the_answer_off(
     assert "GET /x broke off" in caplog.text
 
 
+def test_a_gateway_that_retires_keeps_no_connection() -> None:
+    gateway = Gateway(echo, threads=1, spool_bytes=SPOOL)
+    first, second = Client(), Client()
+    asyncio.run(gateway(first.scope(), first.receive, first.send))
+    gateway.retire()
+    asyncio.run(gateway(second.scope(), second.receive, second.send))
+    gateway.close()
+    assert b"connection" not in first.answer_headers
+    assert second.answer_headers[b"connection"] == b"close"
+
+
 def test_each_request_has_its_line(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "tranche.access"):
         ask(echo, Client(path="/a%0Ab"))

@@ -16,6 +16,7 @@ class FakeChild:
     answers: bool = False
     status: int | None = None
     stops: list[float] = field(default_factory=list)
+    retires: list[float] = field(default_factory=list)
 
     def is_ready(self) -> bool:
         return self.answers
@@ -25,6 +26,9 @@ class FakeChild:
 
     def stop(self, within: float) -> None:
         self.stops.append(within)
+
+    def retire(self, within: float) -> None:
+        self.retires.append(within)
 
     def insist(self) -> None:
         return
@@ -104,10 +108,10 @@ def test_a_replaced_worker_leaves_when_the_new_one_answers(place: Place) -> None
     old = place.started[0]
     place.slot.replace()
     place.later(1)
-    assert old.stops == []
+    assert old.retires == []
     place.started[1].answers = True
     place.later(1)
-    assert old.stops == [REPLACED_S]
+    assert (old.retires, old.stops) == ([REPLACED_S], [])
     assert place.slot.is_answering
     assert len(place.everybody()) == 2, "it may finish what it is at"
     old.status = 0
@@ -122,7 +126,7 @@ def test_a_replacement_that_does_not_start_changes_nothing(
     place.started[1].status = 1
     place.later(1)
     assert place.slot.is_answering
-    assert place.started[0].stops == []
+    assert place.started[0].retires == []
     assert "the old one stays" in caplog.text
 
 
