@@ -10,6 +10,7 @@ from deploy_server.cli.computer import computer
 from deploy_server.cli.db import db
 from deploy_server.cli.group import group
 from deploy_server.cli.init import init
+from deploy_server.cli.package import package
 from deploy_server.cli.run import run
 from deploy_server.cli.setting import setting
 from deploy_server.cli.user import user
@@ -23,7 +24,7 @@ def main() -> None:
 
 for command in (
     *(init, run, cert, user, db),
-    *(computer, group, setting),
+    *(package, computer, group, setting),
     *(assign, unassign, stats, validate),
 ):
     main.add_command(command)

@@ -88,6 +88,18 @@ def read_spec(
     return spec, warnings
 
 
+def write_spec(spec: PackageSpec) -> dict[str, str]:
+    """Return the fields that `read_spec` reads as `spec`; those that say nothing are left out."""
+    fields: dict[str, str] = {}
+    for name in (*_WORDS, *_TEXTS, *_READERS):
+        value = getattr(spec, name)
+        if isinstance(value, tuple):
+            value = ",".join(map(str, value)) or None
+        if value is not None:
+            fields[name] = str(value)
+    return fields | {name: "1" for name in _SWITCHES if getattr(spec, name)}
+
+
 def _read_numbers(fields: Mapping[str, str]) -> tuple[dict[str, Any], list[SpecError]]:
     """Return what can be read of the fields that are numbers, and an error for each other one."""
     values: dict[str, Any] = {}

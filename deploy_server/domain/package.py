@@ -178,7 +178,7 @@ def _check_launch(spec: PackageSpec) -> Iterator[SpecError]:
     if "/" in name or "\\" in _raw_first_word(spec.target) or name in ("", ".", ".."):
         yield SpecError(
             "target",
-            f"{name[:80]!r} is not the bare name of a file, and agents launch nothing else",
+            f"{name[:80]!r} is not a file's name without a path, and agents launch nothing else",
             f"{example}. For a program elsewhere choose the action execute",
         )
     elif len(name.encode()) > FILE_NAME_MAX:

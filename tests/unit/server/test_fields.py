@@ -1,7 +1,7 @@
 import pytest
 
 from deploy_server.domain.errors import SpecError, SpecErrors
-from deploy_server.domain.fields import parse_codes, parse_number, parse_size, read_spec
+from deploy_server.domain.fields import parse_codes, parse_number, parse_size, read_spec, write_spec
 from deploy_server.domain.package import PackageSpec
 
 FIELDS = {"name": "Tool", "os": "linux", "action": "LAUNCH", "target": "install.sh"}
@@ -64,12 +64,21 @@ def test_every_field_is_read() -> None:
         "execution_timeout": "0",
     }  # fmt: skip
     spec, _ = read_spec(fields, has_file=True)
+    assert read_spec(write_spec(spec), has_file=True)[0] == spec
     assert spec == PackageSpec(
         name="Tool", os="windows", action="LAUNCH", target="setup.exe /S", priority=3,
         fragment_size=2 * 1024**2, protocol="HTTPS", description="d\nd", wrap=True,
         notify_text="hi", notify_countdown=0, can_abort=True, can_delay=True, done_text="bye",
         success_codes=(1, 2), reboot_codes=(3010,), retry_codes=(1618,), execution_timeout=0,
     )  # fmt: skip
+
+
+def test_what_says_nothing_is_not_written() -> None:
+    spec = PackageSpec("Tool", "linux", "LAUNCH", "install.sh", notify_countdown=0, notify_text="x")
+    fields = write_spec(spec)
+    assert fields["notify_countdown"] == "0"
+    assert not {"done_text", "wrap", "fragments", "fragment_size", "success_codes"} & set(fields)
+    assert read_spec(fields, has_file=True)[0] == spec
 
 
 def test_what_cannot_be_read_is_told_with_the_rest() -> None:
