@@ -104,6 +104,23 @@ OPTIONS = (
         schemes=("http", "https"),
     ),
     Option(
+        "DOWNLOAD_ACTIVATE_FRAG",
+        "0",
+        "Cut packages into equal fragments by DOWNLOAD_RATIO_FRAG, when a build does not say how."
+        " Off: into fragments of 1 MiB.",
+        Kind.SWITCH,
+        scopes=(GLOBAL,),
+    ),
+    Option(
+        "DOWNLOAD_RATIO_FRAG",
+        "1",
+        "The largest fragment, where DOWNLOAD_ACTIVATE_FRAG is on.",
+        unit="MiB",
+        minimum=1,
+        maximum=1024 * 1024,
+        scopes=(GLOBAL,),
+    ),
+    Option(
         "PROLOG_FREQ",
         "24",
         "How often agents of OCS contact the server.",

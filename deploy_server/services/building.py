@@ -19,9 +19,10 @@ from deploy_server.domain.package import check_spec
 from deploy_server.domain.spec import PackageSpec
 from deploy_server.services.filling import bare_name, fill, kind_of, put_info
 from deploy_server.services.intake import Intake, Progress
+from deploy_server.services.settings import get_setting
 from deploy_server.storage.allocation import allocate
 from deploy_server.storage.fragments import FragmentStore, Staging
-from deploy_server.storage.models import Package, Setting
+from deploy_server.storage.models import Package
 from deploy_server.storage.types import fold
 
 __all__ = ["Progress", "build_package"]
@@ -131,17 +132,9 @@ def refuse_taken_name(session: Session, name: str, package_id: int | None = None
 
 def fragment_ratio(session: Session) -> int | None:
     """Return DOWNLOAD_RATIO_FRAG in bytes where DOWNLOAD_ACTIVATE_FRAG switches it on."""
-    rows = session.scalars(
-        select(Setting).where(
-            Setting.scope == "global",
-            Setting.name.in_(["DOWNLOAD_ACTIVATE_FRAG", "DOWNLOAD_RATIO_FRAG"]),
-        )
-    )
-    values = {row.name: row.value for row in rows}
-    ratio = values.get("DOWNLOAD_RATIO_FRAG", "")
-    if values.get("DOWNLOAD_ACTIVATE_FRAG") != "1" or not ratio.isdecimal() or not int(ratio):
+    if get_setting(session, "DOWNLOAD_ACTIVATE_FRAG").value != "1":
         return None
-    return int(ratio) * _MIB
+    return int(get_setting(session, "DOWNLOAD_RATIO_FRAG").value) * _MIB
 
 
 def described(spec: PackageSpec) -> dict[str, Any]:

@@ -19,9 +19,10 @@ from deploy_agent.wire.info import Notification, parse_info
 from deploy_server.domain.errors import Conflict, SpecError, SpecErrors, StorageError, TooLarge
 from deploy_server.domain.package import PackageSpec
 from deploy_server.services.building import build_package
+from deploy_server.services.settings import set_setting
 from deploy_server.storage.allocation import allocate
 from deploy_server.storage.fragments import LocalFragmentStore
-from deploy_server.storage.models import Package, Setting
+from deploy_server.storage.models import Package
 from tests.support.archive_bytes import tar_gz, zip_
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -192,10 +193,8 @@ def test_every_cut(
 
 def test_the_setting_for_automatic_fragments(session: Session, store: LocalFragmentStore) -> None:
     """OCS's way: 3.5 MB at 1 MB each are 4 equal pieces."""
-    for name in ("DOWNLOAD_ACTIVATE_FRAG", "DOWNLOAD_RATIO_FRAG"):
-        session.add(
-            Setting(scope="global", scope_id=0, name=name, value="1", changed_at=NOW, changed_by="")
-        )
+    set_setting(session, "DOWNLOAD_ACTIVATE_FRAG", "on", actor="tests", now=NOW)
+    set_setting(session, "DOWNLOAD_RATIO_FRAG", "1", actor="tests", now=NOW)
     archive = tar_gz({"install.sh": random.Random(1).randbytes(7 * 1024**2 // 2)})
     package = build(session, store, replace(LAUNCH, fragment_size=None), archive)
     assert (package.fragments, package.fragment_size) == (4, -(-len(archive) // 4))
