@@ -40,6 +40,10 @@ TABS = {
 }
 
 
+#: What people look for first in an inventory.
+_FIRST_SECTIONS = ("HARDWARE", "BIOS", "CPUS", "MEMORIES", "DRIVES", "STORAGES", "NETWORKS")
+
+
 @dataclass(frozen=True)
 class Found:
     """What a search box found.
@@ -196,7 +200,13 @@ def _deployments(computer: ComputerRow) -> dict[str, Any]:
 
 
 def _inventory(computer: ComputerRow) -> dict[str, Any]:
-    return {"sections": computers.inventory_sections(db.session(), computer.id)}
+    found = computers.inventory_sections(db.session(), computer.id)
+    order = {name: place for place, name in enumerate(_FIRST_SECTIONS)}
+    names = sorted(found, key=lambda name: (order.get(name, len(order)), name))
+    told = {
+        name: [each for each in found[name] if any(value for _, value in each)] for name in names
+    }
+    return {"sections": {name: elements for name, elements in told.items() if elements}}
 
 
 def _software(computer: ComputerRow) -> dict[str, Any]:
