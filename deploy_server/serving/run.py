@@ -55,6 +55,8 @@ def serve(
         ports = _listen(config, stack)
         config = _with_ports(config, ports)
         raise_file_limit()
+        # One that nobody uses: what it imports is in memory once for all workers.
+        make_app("https")
         supervisor = Supervisor(config, ports, make_app)
         watch = _CertificateWatch(config, supervisor)
         daily = _Daily([lambda: _warn(config), sweep])
