@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from cryptography import x509
+from sqlalchemy.exc import DBAPIError
 
 from deploy_server.config import LISTENING_KEYS, ServerConfig
 from deploy_server.domain.errors import Conflict, DeployError, NotFound
@@ -158,7 +159,8 @@ class _Daily:
         for job in self._jobs:
             try:
                 job()
-            except DeployError as error:
+            except (DeployError, DBAPIError, OSError) as error:
+                # The parent of all workers outlives a database that is being restarted.
                 log.error("Left for tomorrow: %s", error)
 
 
