@@ -3,6 +3,9 @@
 import subprocess
 from pathlib import Path
 
+#: How a key in PKCS#8 form begins; in two pieces, so that no file here looks like one.
+PKCS8 = b"-----BEGIN " + b"PRIVATE KEY-----"
+
 PROFILE = Path(__file__).parents[2] / "certs" / "openssl.cnf"
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from deploy_server.domain.errors import Conflict, NotFound, SpecError
 from deploy_server.services import certificates
 from deploy_server.services.certificates import CertificateStore
-from tests.support.pki import openssl
+from tests.support.pki import PKCS8, openssl
 from tests.support.tls import handshake
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -101,7 +101,7 @@ def test_the_key_is_pkcs8_and_nobody_elses_business(own: CertificateStore) -> No
         name: stat.S_IMODE((own.folder / name).stat().st_mode) for name in os.listdir(own.folder)
     }
     assert modes == {"server.pem": 0o600, "ca.key": 0o600, "cacert.pem": 0o644}
-    assert own.server_file.read_bytes().startswith(b"-----BEGIN PRIVATE KEY-----")
+    assert own.server_file.read_bytes().startswith(PKCS8)
     assert b"PRIVATE" not in own.ca_file.read_bytes()
 
 

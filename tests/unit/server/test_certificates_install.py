@@ -10,7 +10,7 @@ import pytest
 from deploy_server.domain.errors import Conflict, SpecError
 from deploy_server.services import certificates
 from deploy_server.services.certificates import CertificateStore, Description
-from tests.support.pki import Pki, openssl
+from tests.support.pki import PKCS8, Pki, openssl
 from tests.support.tls import handshake
 
 NOW = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)  # after what tests make
@@ -131,7 +131,7 @@ def test_other_forms_and_kinds_of_keys_become_pkcs8(
         key = pki.path("other.key")
     install(leaf, pki.intermediate, ca=pki.root, key=key)
     assert works(store)
-    assert store.server_file.read_bytes().startswith(b"-----BEGIN PRIVATE KEY-----")
+    assert store.server_file.read_bytes().startswith(PKCS8)
 
 
 def test_a_self_signed_certificate_is_its_own_ca(
