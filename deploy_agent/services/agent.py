@@ -153,6 +153,7 @@ class Agent:
             if until is not None and self._clock.now() >= until:
                 return Wait(0, For.PACE, "it is time for a contact")
             if self._period is None and not self._begin_period():
+                self._finish_ended()
                 return self._idle()
             self._advance_period()
 

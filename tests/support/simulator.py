@@ -1,8 +1,8 @@
 """A deployment server and a computer in memory: what the agent's services see of the world.
 
 ``ServerSimulator`` is a Transport: it reads and answers real messages, as our server does or as
-OCS's, and serves files; what it gives instead can be set for each URL. ``FakeRunner`` runs actions by
-counting them. Both outlive an agent that is killed.
+OCS's, and serves files; what it gives instead can be set for each URL. ``FakeRunner`` runs actions
+by counting them. Both outlive an agent that is killed.
 """
 
 import hashlib
