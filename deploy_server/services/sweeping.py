@@ -31,7 +31,7 @@ def sweep_orphans(session: Session, store: FragmentStore, now: datetime) -> list
     """
     said: list[str] = []
     ours = last_allocated(session, "package") or 0
-    session.rollback()
+    session.commit()
     for package_id in store.ids():
         if package_id > ours:
             # Another database's, or one from before a backup: not ours to remove.
@@ -60,7 +60,7 @@ def recover_package(session: Session, store: FragmentStore, package_id: int) -> 
         found = session.scalar(
             select(Package.revision).where(Package.id == package_id, Package.deleted_at.is_(None))
         )
-        session.rollback()
+        session.commit()
         return found
 
     return store.recover(package_id, revision)
@@ -68,7 +68,7 @@ def recover_package(session: Session, store: FragmentStore, package_id: int) -> 
 
 def _missing(session: Session, store: FragmentStore) -> list[str]:
     rows = session.scalars(select(Package.id).where(Package.deleted_at.is_(None))).all()
-    session.rollback()
+    session.commit()
     return [
         f"the files of package {package_id} are gone: restore them, or delete the package"
         for package_id in rows
