@@ -161,15 +161,15 @@ def raising(error: type[BaseException]) -> object:
     return fail
 
 
-def test_another_database_is_written_down(cli: Cli, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/elsewhere.db"
-    cli.data.parent.mkdir()
+def test_another_database_is_written_down(cli: Cli, database_url: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DEPLOY_SERVER_DATABASE_URL", url)
-        cli.ok("init")
-    assert load(cli.data, {}).database_url == url
+        patch.setenv("DEPLOY_SERVER_DATABASE_URL", database_url)
+        cli.ok("init", "--agents-over-http")
+    assert load(cli.data, {}).database_url == database_url
     assert not (cli.data / "tranche.db").exists()
     assert "admin" in cli.ok("user", "list")
+    assert cli.ok("setting", "get", "agents_over_http") == "1\n"
+    assert "database and program agree" in cli("db", "check").err
 
 
 def test_a_database_that_does_not_answer_is_named(cli: Cli) -> None:

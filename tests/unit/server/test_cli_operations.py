@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from deploy_server.config import load
-from deploy_server.storage.database import make_engine
+from deploy_server.storage.database import make_engine, session_factory
+from deploy_server.storage.models import Computer, ComputerSection, SectionContent
 from tests.support.cli import Cli
+from tests.support.clock import START
 
 PASSWORD = "correct horse"
 
@@ -118,3 +120,22 @@ def test_a_directory_that_is_none_says_how_to_make_it(tmp_path: Path) -> None:
     message = Cli(tmp_path / "nothing").refused("cert", "show")
     assert f"{tmp_path}/nothing is not initialised" in message
     assert f"Run: deploy-server init --data {tmp_path}/nothing" in message
+
+
+def test_sweeping_removes_what_nothing_refers_to(cli: Cli) -> None:
+    assert "Nothing to do" in cli("db", "sweep").err
+    config = load(cli.data, {})
+    engine = make_engine(config.database_url)
+    with session_factory(engine).begin() as session:
+        session.add(SectionContent(digest=b"unused", content=b""))
+        used = SectionContent(digest=b"used", content=b"")
+        computer = Computer(device_id="a", device_id_key="a", created_at=START)
+        session.add_all([used, computer])
+        session.flush()
+        session.add(ComputerSection(computer_id=computer.id, name="BIOS", content_id=used.id))
+    (config.staging / "1700000000").mkdir()
+    swept = cli("db", "sweep").err
+    assert "removed 1 sections of inventories that no computer has" in swept
+    with session_factory(engine)() as session:
+        assert session.scalars(select(SectionContent.digest)).all() == [b"used"]
+    engine.dispose()
