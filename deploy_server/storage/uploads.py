@@ -112,16 +112,17 @@ class UploadStore:
         lock = FileLock.take(self.folder / f"{upload.id}.lock")
         if lock is None:
             raise Conflict("this upload is already being written", "Wait a moment, then go on")
-        with lock, storage_errors("the upload cannot be written"):
-            path = self._bytes(upload.id)
-            if path.stat().st_size != offset:
+        with lock:
+            here = self.get(upload.id, upload.owner).offset
+            if here != offset:
                 raise Conflict(
-                    f"the upload has {path.stat().st_size} bytes, not {offset}",
+                    f"the upload has {here} bytes, not {offset}",
                     "Ask how far it is and go on from there",
                 )
-            with path.open("ab", buffering=0) as file:
-                _write(file, pieces, offset, self.limit if upload.length is None else upload.length)
-        return self.get(upload.id, upload.owner)
+            limit = self.limit if upload.length is None else upload.length
+            with self._bytes(upload.id).open("ab", buffering=0) as file:
+                _write(file, pieces, offset, limit)
+            return self.get(upload.id, upload.owner)
 
     def finish(self, upload: Upload) -> Upload:
         """Say that what is here is all of it; for senders that announced no length."""
@@ -204,5 +205,7 @@ def _write(file: BinaryIO, pieces: Iterable[bytes], offset: int, limit: int) -> 
                 "Choose the file again; the limit is max_package_bytes in server.toml",
             )
         rest = memoryview(piece)
-        while rest:
-            rest = rest[file.write(rest) :]
+        # Only what the disk refuses: a connection that breaks is an OSError too.
+        with storage_errors("the upload cannot be written"):
+            while rest:
+                rest = rest[file.write(rest) :]

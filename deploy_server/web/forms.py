@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from deploy_server.domain.errors import SpecErrors
+from deploy_server.domain.errors import SpecError, SpecErrors
 from deploy_server.domain.fields import read_spec
 from deploy_server.domain.legacy import agents_that_refuse
 from deploy_server.domain.spec import PackageSpec
@@ -46,6 +46,11 @@ DIGESTS = {
     for algorithm in ("MD5", "SHA1", "SHA256")
     for encoding in ("Hexa", "Base64")
 }
+
+
+def by_field(error: SpecError | SpecErrors) -> dict[str, str]:
+    """What is wrong, by the field at which the form shows it."""
+    return {error.field: str(error)} if isinstance(error, SpecError) else error.by_field()
 
 
 @dataclass

@@ -6,6 +6,7 @@ bytes are written once, on the disk where packages are built, and no more than a
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO, Any, BinaryIO, cast
 
 from flask import Request, g, request
@@ -33,9 +34,10 @@ class UploadRequest(Request):
             return super()._get_file_stream(
                 total_content_length, content_type, filename, content_length
             )
-        upload = uploads().begin(person().id, filename, total_content_length)
-        g.received = upload
-        return cast(IO[bytes], _Receiver(uploads().writer(upload)))
+        store = uploads()
+        upload = store.begin(person().id, filename, total_content_length)
+        g.receiving = (upload, store.writer(upload))
+        return cast(IO[bytes], _Receiver(g.receiving[1]))
 
 
 class _Receiver:
@@ -60,14 +62,22 @@ def uploads() -> UploadStore:
 
 def received() -> Upload | None:
     """The file that came inside this form, complete; None where none came."""
-    sent = request.files.get("file")
-    upload: Upload | None = g.get("received")
-    if sent is None or upload is None:
+    if "file" not in request.files or "receiving" not in g:
         return None
+    upload, file = g.pop("receiving")
     with storage_errors("the upload cannot be written"):
-        sent.stream.close()
+        file.close()
     store = uploads()
     return store.finish(store.get(upload.id, upload.owner))
+
+
+def abandon(_error: BaseException | None = None) -> None:
+    """Remove what came inside a form that was refused; for the end of a request."""
+    if "receiving" in g:
+        upload, file = g.pop("receiving")
+        with suppress(OSError):  # a full disk also refuses what is still in the buffer
+            file.close()
+        uploads().delete(upload)
 
 
 def pieces_of_body() -> Iterator[bytes]:

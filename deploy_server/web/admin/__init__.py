@@ -23,12 +23,14 @@ from deploy_server.web.formats import init_formats
 from deploy_server.web.pages import init_pages
 from deploy_server.web.rights import check_views
 from deploy_server.web.security import guard, init_security
+from deploy_server.web.uploading import UploadRequest, abandon
 
 #: Static files carry their digest in their address (`pages.asset`).
 _KEEP_STATIC = timedelta(days=365)
 
 console = Blueprint("console", "deploy_server.web", static_folder="static")
 console.before_request(guard)
+console.teardown_request(abandon)
 for _part in (
     overview,
     packages,
@@ -49,6 +51,7 @@ for _part in (
 
 def register_console(app: Flask) -> None:
     """Add the console to `app`."""
+    app.request_class = UploadRequest
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _KEEP_STATIC
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True

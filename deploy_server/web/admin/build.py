@@ -4,7 +4,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from deploy_agent.wire.replies import DownloadSettings
-from deploy_server.domain.errors import Conflict, NotFound, SpecErrors
+from deploy_server.domain.errors import Conflict, NotFound, SpecError, SpecErrors
 from deploy_server.domain.location import is_local
 from deploy_server.domain.settings import resolve
 from deploy_server.domain.spec import OS_FAMILIES, PackageSpec
@@ -15,7 +15,7 @@ from deploy_server.storage.uploads import Upload
 from deploy_server.web.admin.activations import check
 from deploy_server.web.database import db
 from deploy_server.web.formats import sentence
-from deploy_server.web.forms import DIGESTS, BuildForm
+from deploy_server.web.forms import DIGESTS, BuildForm, by_field
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import large_body, person
 from deploy_server.web.services import services
@@ -47,8 +47,8 @@ def build() -> ResponseReturnValue:
         return _page(sent, upload, summarise(sent, upload, wanted))
     try:
         package = _build(spec, upload)
-    except SpecErrors as errors:
-        sent.problems = errors.by_field()
+    except (SpecError, SpecErrors) as error:
+        sent.problems = by_field(error)
         return _page(sent, upload), 422
     except Conflict as error:
         sent.problems = {"name": str(error)}

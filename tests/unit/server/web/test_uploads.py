@@ -1,0 +1,185 @@
+"""Uploads as a resource: resumed at their offset, owned, limited, swept."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from deploy_server.domain.errors import Conflict, NotFound, SpecError, TooLarge
+from deploy_server.storage.models import Package
+from deploy_server.storage.uploads import KEEP, UploadStore
+from tests.support.archive_bytes import tar_gz
+from tests.support.clock import START
+from tests.support.console import BASE, Browser, Console
+
+ARCHIVE = tar_gz({"install.sh": b"#!/bin/sh\n"})
+
+
+def begin(browser: Browser, length: Any = None) -> TestResponse:
+    browser.get("/account")
+    form = {"name": "a.tar.gz", "length": len(ARCHIVE) if length is None else length}
+    return browser.post("/uploads", form, fetch=True)
+
+
+def put(browser: Browser, url: str, body: bytes, offset: object = 0) -> TestResponse:
+    headers = {
+        "X-CSRFToken": browser.token,
+        "X-Requested-With": "fetch",
+        "Referer": f"{BASE}/",
+        "Upload-Offset": str(offset),
+    }
+    return browser.client.put(url, base_url=BASE, data=body, headers=headers)
+
+
+def test_an_upload_goes_on_where_it_stopped(admin: Browser, console: Console) -> None:
+    url = begin(admin).location
+    assert put(admin, url, ARCHIVE[:40]).json["offset"] == 40  # type: ignore[index]
+    assert admin.get(url).json["complete"] is False  # type: ignore[index]
+    done = put(admin, url, ARCHIVE[40:], 40).json
+    assert done is not None
+    assert (done["offset"], done["complete"]) == (len(ARCHIVE), True)
+    form = {"name": "x", "os": "linux", "action": "LAUNCH", "target": "install.sh",
+            "priority": "5", "upload": done["id"], "do": "build"}  # fmt: skip
+    assert admin.post("/packages/build", form).status_code == 302
+    with console.sessions() as session:
+        assert session.scalars(select(Package.size)).one() == len(ARCHIVE)
+    assert list(console.config.uploads.iterdir()) == []
+
+
+def test_an_upload_that_is_not_complete_is_not_built_from(admin: Browser) -> None:
+    url = begin(admin).location
+    put(admin, url, ARCHIVE[:40])
+    form = {"name": "x", "os": "linux", "action": "LAUNCH", "target": "install.sh",
+            "priority": "5", "upload": url.rpartition("/")[2], "do": "build"}  # fmt: skip
+    answer = admin.post("/packages/build", form)
+    assert answer.status_code == 409
+    assert f"40 of {len(ARCHIVE)} bytes" in answer.text
+
+
+@pytest.mark.parametrize("offset", [1, 39, 41, 10**9])
+def test_a_gap_or_an_overlap_is_refused(admin: Browser, offset: int) -> None:
+    url = begin(admin).location
+    put(admin, url, ARCHIVE[:40])
+    answer = put(admin, url, b"x", offset)
+    assert answer.status_code == 409
+    assert "has 40 bytes" in answer.json["message"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("offset", ["", "-1", "x", "٣"])
+def test_an_offset_that_is_none_is_named(admin: Browser, offset: str) -> None:
+    url = begin(admin).location
+    headers = {"X-CSRFToken": admin.token, "X-Requested-With": "fetch", "Referer": f"{BASE}/"}
+    if offset.isascii():
+        headers["Upload-Offset"] = offset
+    answer = admin.client.put(url, base_url=BASE, data=b"x", headers=headers)
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("length", ["", "x", "-1", "1.5"])
+def test_a_length_that_is_none_is_named(admin: Browser, length: str) -> None:
+    assert begin(admin, length=length).status_code == 400
+
+
+def test_more_than_was_announced_is_refused(admin: Browser, console: Console) -> None:
+    url = begin(admin, length=10).location
+    answer = put(admin, url, bytes(11))
+    assert answer.status_code == 413
+    assert list(console.config.uploads.glob("*.lock")) == []
+
+
+def test_another_person_does_not_see_it(admin: Browser, console: Console) -> None:
+    url = begin(admin).location
+    other = console.user("admin")
+    other.get("/account")
+    assert other.get(url).status_code == 404
+    assert put(other, url, b"x").status_code == 404
+
+
+def test_it_can_be_removed(admin: Browser, console: Console) -> None:
+    url = begin(admin).location
+    headers = {"X-CSRFToken": admin.token, "Referer": f"{BASE}/"}
+    assert admin.client.delete(url, base_url=BASE, headers=headers).status_code == 204
+    assert admin.get(url).status_code == 404
+    assert list(console.config.uploads.iterdir()) == []
+
+
+@pytest.mark.parametrize("upload_id", ["..", "x" * 32, "a" * 31, "%2e%2e%2fsecret_key", "A" * 32])
+def test_an_id_is_never_a_path(admin: Browser, upload_id: str) -> None:
+    assert admin.get(f"/uploads/{upload_id}").status_code == 404
+
+
+def test_a_body_without_token_is_refused_unread(admin: Browser, console: Console) -> None:
+    url = begin(admin).location
+    answer = admin.client.put(url, base_url=BASE, data=ARCHIVE, headers={"Upload-Offset": "0"})
+    assert answer.status_code == 403
+    assert admin.get(url).json["offset"] == 0  # type: ignore[index]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> UploadStore:
+    return UploadStore(tmp_path / "uploads", limit=1000)
+
+
+def test_a_name_loses_its_folders(store: UploadStore) -> None:
+    assert store.begin(1, "C:\\fake\\setup.exe", 1).name == "setup.exe"
+    assert store.begin(1, "../../etc/passwd", 1).name == "passwd"
+    with pytest.raises(SpecError):
+        store.begin(1, "/", 1)
+
+
+def test_limits_are_named(store: UploadStore) -> None:
+    with pytest.raises(TooLarge, match="max_package_bytes"):
+        store.begin(1, "a", 1001)
+    with pytest.raises(SpecError):
+        store.begin(1, "a", -1)
+
+
+def test_room_is_needed_twice(store: UploadStore) -> None:
+    huge = UploadStore(store.folder, limit=2**62)
+    with pytest.raises(TooLarge, match="twice as much"):
+        huge.begin(1, "a", 2**60)
+
+
+def test_what_arrived_before_a_break_is_kept(store: UploadStore) -> None:
+    upload = store.begin(1, "a", 10)
+
+    def breaks() -> Any:
+        yield b"12345"
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        store.append(upload, 0, breaks())
+    assert store.get(upload.id, 1).offset == 5
+    assert store.append(upload, 5, [b"67890"]).complete
+    with store.open(store.get(upload.id, 1)) as file:
+        assert file.read() == b"1234567890"
+
+
+def test_only_a_complete_upload_opens(store: UploadStore) -> None:
+    upload = store.begin(1, "a", 10)
+    with pytest.raises(Conflict, match="0 of 10"):
+        store.open(upload)
+
+
+def test_two_writers_do_not_mix(store: UploadStore) -> None:
+    upload = store.begin(1, "a", 10)
+
+    def meanwhile() -> Any:
+        with pytest.raises(Conflict, match="already being written"):
+            store.append(upload, 0, [b"x"])
+        yield b"1234567890"
+
+    assert store.append(upload, 0, meanwhile()).complete
+
+
+def test_old_ones_are_swept(store: UploadStore) -> None:
+    upload = store.begin(1, "a", 10)
+    begun = store.folder.joinpath(f"{upload.id}.bytes").stat().st_mtime
+    now = START.fromtimestamp(begun, START.tzinfo)
+    assert store.sweep(now + KEEP * 0.9) == 0
+    assert store.sweep(now + KEEP * 1.1) == 2
+    with pytest.raises(NotFound):
+        store.get(upload.id, 1)
+    assert UploadStore(store.folder / "none", 1).sweep(now) == 0
