@@ -49,7 +49,7 @@ def sweep(data: Path) -> None:
         with session.begin():
             said += remove_unreferenced(session)
     if removed := UploadStore(config.uploads, config.max_package_bytes).sweep(now()):
-        said.append(f"removed {removed} files of uploads that nobody went on with")
+        said.append(f"files of uploads that nobody went on with: {removed} removed")
     for sentence in said or ["Nothing to do"]:
         say(sentence)
 

@@ -35,5 +35,5 @@ def remove_unreferenced(session: Session) -> list[str]:
         done = session.execute(delete(model).where(~exists().where(used)))
         count = cast(CursorResult[Any], done).rowcount
         if count:
-            said.append(f"removed {count} {name} that no computer has")
+            said.append(f"{name} that no computer has: {count} removed")
     return said

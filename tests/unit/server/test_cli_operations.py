@@ -135,7 +135,7 @@ def test_sweeping_removes_what_nothing_refers_to(cli: Cli) -> None:
         session.add(ComputerSection(computer_id=computer.id, name="BIOS", content_id=used.id))
     (config.staging / "1700000000").mkdir()
     swept = cli("db", "sweep").err
-    assert "removed 1 sections of inventories that no computer has" in swept
+    assert "sections of inventories that no computer has: 1 removed" in swept
     with session_factory(engine)() as session:
         assert session.scalars(select(SectionContent.digest)).all() == [b"used"]
     engine.dispose()
