@@ -106,7 +106,7 @@ def load(
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for origin, source in (
-        (str(file), _from_file(file)),
+        (str(file), read_file(file)),
         ("environment", _from_environment(environment)),
         ("option", {k: v for k, v in (options or {}).items() if v is not None}),
     ):
@@ -120,6 +120,28 @@ def load(
                 "Write it there with: deploy-agent configure --server URL --ca FILE",
             )
     return AgentConfig(**values, origins=origins)
+
+
+def read_file(file: Path) -> dict[str, Any]:
+    """Return what the TOML file holds; nothing where there is none.
+
+    Raises:
+        ConfigError: it cannot be read, is no TOML, or names a file without its whole path.
+    """
+    try:
+        with file.open("rb") as opened:
+            values = tomllib.load(opened)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"the configuration '{file}' cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration '{file}' is no TOML: {error}") from error
+    for key, value in values.items():
+        # A service has another working directory than the person who wrote the file.
+        if _READERS.get(key) is _path and isinstance(value, str) and not _is_absolute(value):
+            raise ConfigError(f"'{key}' in {file} is {value!r}: write the whole path, from / on")
+    return values
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
@@ -157,23 +179,6 @@ def shown(config: AgentConfig) -> list[tuple[str, str, str]]:
 
 def _without_password(text: str) -> str:
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:...@", text)
-
-
-def _from_file(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as opened:
-            values = tomllib.load(opened)
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise ConfigError(f"the configuration '{file}' cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration '{file}' is no TOML: {error}") from error
-    for key, value in values.items():
-        # A service has another working directory than the person who wrote the file.
-        if _READERS.get(key) is _path and isinstance(value, str) and not _is_absolute(value):
-            raise ConfigError(f"'{key}' in {file} is {value!r}: write the whole path, from / on")
-    return values
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -64,7 +64,14 @@ class View:
 
 
 class Agent:
-    """Everything that one agent does, in the order of the data's way."""
+    """Everything that one agent does, in the order of the data's way.
+
+    Attributes:
+        packages: what is on this computer.
+        contact: talks to the server.
+        report_failures: tries to report in a row that failed.
+        reported: the results that the server took in this life, as (package id, code).
+    """
 
     def __init__(
         self,
@@ -109,8 +116,8 @@ class Agent:
         self._pause: tuple[Why, datetime] | None = None
         self._report_at: datetime | None = None
         self._said: dict[str, str] = {}
-        #: attempts to report in a row that failed
         self.report_failures = 0
+        self.reported: list[tuple[str, str]] = []
 
     # What others ask.
 
@@ -308,6 +315,8 @@ class Agent:
         else:
             self.report_failures = 0
             self._report_at = None
+            if package.record.result is not None:
+                self.reported.append((package.id, package.record.result.code))
 
     # Waiting.
 

@@ -18,10 +18,12 @@ class Once:
     """What is left when nothing can move any more.
 
     Attributes:
+        ended: packages whose result the server took, each with it, in that order.
         waiting: packages without a result, each with what it waits for.
         unreported: packages whose result the server does not have.
     """
 
+    ended: tuple[tuple[str, str], ...]
     waiting: tuple[tuple[str, str], ...]
     unreported: tuple[str, ...]
 
@@ -53,6 +55,7 @@ def run_once(agent: Agent, clock: Clock, *, wait: bool = True) -> Once:
         if wait:
             clock.sleep(pause.seconds)
     return Once(
+        ended=tuple(agent.reported),
         waiting=tuple((package.id, found.why) for package, found in agent.standings()),
         unreported=tuple(package.id for package in agent.unreported()),
     )

@@ -1,0 +1,224 @@
+"""What people ask about an agent, answered from its state without touching it.
+
+Needs no lock and works beside a daemon: every file of the state is replaced as a whole.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from deploy_agent.config import AgentConfig
+from deploy_agent.domain.errors import AgentError, HttpRefusal
+from deploy_agent.domain.record import UnreadableRecord, format_time
+from deploy_agent.domain.standing import Surroundings, standing
+from deploy_agent.domain.state import State
+from deploy_agent.machine.clock import SystemClock, local_to_utc
+from deploy_agent.machine.disk import Disk, writing_state
+from deploy_agent.machine.identity import host_name
+from deploy_agent.machine.lock import is_locked
+from deploy_agent.machine.memory import Memory
+from deploy_agent.machine.tls import read_certificates
+from deploy_agent.services.package import Package
+from deploy_agent.services.setup import (
+    StateFiles,
+    collect_inventory,
+    make_transport,
+    somebody_is_logged_in,
+)
+from deploy_agent.wire.deviceid import make_device_id
+from deploy_agent.wire.messages import Inventory
+
+RETRY_PATH = "/api/v1/agent/retry"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `check` looked at.
+
+    Attributes:
+        what: its name.
+        good: whether it is as it should be.
+        detail: what was found, and what to do.
+    """
+
+    what: str
+    good: bool
+    detail: str
+
+
+def status_of(config: AgentConfig) -> dict[str, Any]:
+    """Return where the agent and every package stand."""
+    files = StateFiles(config.state)
+    identity = files.identity().peek()
+    memory = files.memory().load()
+    contacted = memory.contacted_at
+    return {
+        "device_id": identity.device_id if identity else None,
+        "server": config.server,
+        "last_contact": format_time(contacted) if contacted else None,
+        "deployment": _deployment(memory),
+        "agent": "working" if is_locked(files.lock_file) else "not running",
+        "packages": list(_packages(files, memory)),
+    }
+
+
+def history_of(config: AgentConfig) -> list[dict[str, Any]]:
+    """Return what ended on this computer, oldest first."""
+    return [
+        {
+            "package": entry["package"],
+            "attempt": entry.get("attempt"),
+            "revision": entry.get("revision"),
+            "code": entry["result"].get("code"),
+            "since": entry.get("since"),
+            "ended_at": entry["result"]["ended_at"],
+            "exit_code": entry["result"].get("exit_code"),
+            "detail": entry["result"].get("detail", ""),
+            "output": entry.get("output", ""),
+            "truncated": entry.get("truncated", False),
+        }
+        for entry in StateFiles(config.state).history().read_all()
+    ]
+
+
+def inventory_of(config: AgentConfig) -> Inventory:
+    """Return the inventory as the agent would send it."""
+    files = StateFiles(config.state)
+    identity = files.identity().peek()
+    now = SystemClock().now().astimezone()
+    return Inventory(
+        device_id=identity.device_id if identity else make_device_id(host_name(), now),
+        sections=tuple(collect_inventory()),
+        tag=files.memory().load().tag(config.tag),
+        history=files.history().succeeded(),
+        old_device_id=identity.old_device_id if identity else None,
+    )
+
+
+def ask_for_retry(config: AgentConfig, package_id: str) -> int:
+    """Ask our server to assign a package anew that failed here; return the new attempt.
+
+    Raises:
+        TransientError, DefiniteError: the server cannot be reached, or says no.
+    """
+    files = StateFiles(config.state)
+    identity = files.identity().peek()
+    if identity is None:
+        raise AgentError("this agent has never contacted its server", "Run: deploy-agent once")
+    if urlsplit(config.server).scheme != "https":
+        raise AgentError(
+            "a retry is asked for over HTTPS only, and the server's URL is http://",
+            "Ask an administrator to assign the package again",
+        )
+    memory = files.memory().load()
+    status, answer = 404, None
+    if memory.ours or memory.contacted_at is None:
+        transport = make_transport(config, SystemClock())
+        value = {"device_id": identity.device_id, "package": package_id}
+        status, answer = transport.post_json(RETRY_PATH, value)
+    if status == 200 and isinstance(answer, dict) and isinstance(answer.get("attempt"), int):
+        return int(answer["attempt"])
+    raise _no_retry(package_id, status, ours=answer is not None)
+
+
+def findings(config: AgentConfig) -> Iterator[Finding]:
+    """Look at everything that can keep the agent from working, and say how it is."""
+    files = StateFiles(config.state)
+    yield Finding("configuration", True, f"server {config.server}")
+    yield _looked("ca_file", lambda: f"{len(read_certificates(config.ca_file))} certificate(s)")
+    yield _looked("state", lambda: _write_and_remove(config.state))
+    identity = files.identity().peek()
+    yield Finding("device id", True, identity.device_id if identity else "made at first contact")
+    locked = is_locked(files.lock_file) if config.state.is_dir() else False
+    yield Finding("agent", True, "working" if locked else "not running")
+    yield _looked("server", lambda: _reach(config))
+    memory = files.memory().load()
+    contacted = _time(memory.contacted_at)
+    yield Finding("last contact", memory.contacted_at is not None, contacted)
+
+
+def _looked(what: str, look: Any) -> Finding:
+    try:
+        return Finding(what, True, look())
+    except AgentError as error:
+        return Finding(what, False, str(error))
+
+
+def _write_and_remove(folder: Path) -> str:
+    probe = folder / "check"
+    with writing_state(probe):
+        Disk().make_folder(folder)
+        Disk().replace(probe, b"")
+        Disk().remove(probe)
+    return f"{folder} can be written"
+
+
+def _reach(config: AgentConfig) -> str:
+    transport = make_transport(config, SystemClock())
+    try:
+        status = transport.reach()
+    finally:
+        transport.close()
+    return f"{config.server} answers, and it may (status {status} to a question without message)"
+
+
+def _time(time: datetime | None) -> str:
+    return "never" if time is None else format_time(time)
+
+
+def _deployment(memory: Memory) -> str:
+    if memory.settings is None:
+        return "unknown before the first contact"
+    return "on" if memory.settings.on else "switched off by the server"
+
+
+def _packages(files: StateFiles, memory: Memory) -> Iterator[dict[str, Any]]:
+    store = files.packages()
+    around = Surroundings(
+        now=SystemClock().now(),
+        settings=memory.settings,
+        somebody_there=somebody_is_logged_in,
+        to_utc=local_to_utc,
+    )
+    for package_id in store.ids():
+        try:
+            record = store.read(package_id)
+        except UnreadableRecord as error:
+            yield {"package": package_id, "state": "UNREADABLE", "why": str(error)}
+            continue
+        if record is None:
+            continue
+        package = Package(store, record)
+        info = package.info
+        missing = package.missing if record.state is State.DOWNLOADING else 0
+        found = standing(record, info, missing, around)
+        yield {
+            "package": package_id,
+            "state": record.state.value,
+            "why": found.why,
+            "until": None if found.until is None else format_time(found.until),
+            "since": format_time(record.since),
+            "attempt": record.offer.attempt,
+            "priority": info.priority if info else None,
+            "fragments": info.fragments if info else None,
+            "missing": missing,
+            "result": record.result.code if record.result else None,
+        }
+
+
+def _no_retry(package_id: str, status: int, *, ours: bool) -> AgentError:
+    if status == 404 and not ours:
+        return HttpRefusal(
+            "this server cannot be asked for another try",
+            status=status,
+            hint="It takes an administrator: assign the package again",
+        )
+    reasons = {
+        404: f"package {package_id} is not assigned to this computer",
+        409: f"package {package_id} did not end in an error",
+    }
+    reason = reasons.get(status, f"the server refused with status {status}")
+    return HttpRefusal(reason, status=status)
