@@ -49,6 +49,7 @@ stop() {
     status=$?
     trap - EXIT INT TERM
     if [ -n "$server_pid" ]; then kill "$server_pid" 2>/dev/null || :; wait "$server_pid" || :; fi
+    if [ "$leave$status" = yes0 ]; then rm -rf "$run"; fi
     exit "$status"
 }
 
