@@ -1,6 +1,7 @@
 """Building in the browser: the form, its file, every bad value, the summary."""
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -130,7 +131,7 @@ def test_what_belongs_to_a_switch_that_is_off_is_left_out(admin: Browser, consol
         ({"file": (io.BytesIO(b"x"), "one-byte.tar.gz")}, "file", ""),
         ({"file": (io.BytesIO(zip_({"install.sh": b"x"})), "x.zip")}, "file", "tar.gz"),
     ],
-    ids=lambda value: str(value)[:60] if isinstance(value, dict) else "",
+    ids=lambda value: re.sub(r" at 0x\w+", "", str(value))[:60] if isinstance(value, dict) else "",
 )  # fmt: skip
 def test_a_bad_value_is_named_at_its_field_and_changes_nothing(
     admin: Browser, console: Console, changes: dict[str, Any], field: str, says: str
