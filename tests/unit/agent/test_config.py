@@ -1,125 +1,211 @@
+"""The configuration: what wins, where it came from, and what is said about a wrong value."""
+
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from deploy_agent.config import AgentConfig, default_file, load, render, server_url
+from deploy_agent import config
+from deploy_agent.config import AgentConfig, load, server_url, shown, to_toml
 from deploy_agent.domain.errors import ConfigError
+from deploy_agent.machine.configfile import write_config
 
-SERVER = "https://deploy.example.org:8443/ocsinventory"
+MINIMAL = 'server = "https://deploy.example.org"\nca_file = "/etc/ca.pem"\n'
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    file = tmp_path / "agent.toml"
-    file.write_text(render({"server": SERVER, "ca_file": "/etc/ca.pem"}))
-    return file
+    path = tmp_path / "agent.toml"
+    path.write_text(MINIMAL)
+    return path
 
 
-def test_what_is_rendered_is_read(tmp_path: Path) -> None:
-    values = {
-        "server": "https://deploy.example.org:8443",
-        "ca_file": Path("/etc/ca.pem"),
-        "tag": 'Büro "Süd"\n',
-        "max_rate": "500 KiB/s",
-        "proxy": None,
-    }
-    file = tmp_path / "agent.toml"
-    file.write_text(render(values), encoding="utf-8")
-    assert load(file, {}).config == AgentConfig(
-        SERVER, Path("/etc/ca.pem"), tag='Büro "Süd"\n', max_rate=500 * 1024
+def loaded(file: Path, more: str = "", environment: dict[str, str] | None = None, **options: Any):  # type: ignore[no-untyped-def]
+    file.write_text(MINIMAL + more)
+    return load(file, environment or {}, options)
+
+
+def test_the_least_that_is_needed(file: Path) -> None:
+    assert load(file, {}) == AgentConfig(
+        "https://deploy.example.org/ocsinventory", Path("/etc/ca.pem")
     )
 
 
-def test_later_sources_win_and_every_value_says_where_it_is_from(file: Path) -> None:
-    environ = {
-        "DEPLOY_AGENT_TAG": "environment",
-        "DEPLOY_AGENT_CONTACT_INTERVAL_MIN": "5",
-        "PATH": "/bin",
-    }
-    loaded = load(file, environ, {"tag": "option", "proxy": None})
-    assert (loaded.config.tag, loaded.config.contact_interval_min) == ("option", 5)
-    assert loaded.origins["server"] == str(file)
-    assert loaded.origins["tag"] == "option"
-    assert loaded.origins["contact_interval_min"] == "DEPLOY_AGENT_CONTACT_INTERVAL_MIN"
-    assert loaded.origins["max_exec_tries"] == "default"
+def test_everything(file: Path) -> None:
+    found = loaded(
+        file,
+        'tag = "paris"\nproxy = "http://proxy:3128"\nbasic_auth_file = "/etc/auth"\n'
+        'log_file = "/var/log/agent"\nmax_rate = "1.5MiB/s"\nmax_exec_tries = 3\n'
+        'contact_interval_min = 5\nstate = "/srv/agent"\n',
+    )
+    assert (found.tag, found.proxy, found.max_rate) == ("paris", "http://proxy:3128", 1_572_864)
+    assert found.basic_auth_file == Path("/etc/auth")
+    assert found.log_file == Path("/var/log/agent")
+    assert (found.max_exec_tries, found.contact_interval_min) == (3, 5)
+    assert found.state == Path("/srv/agent")
 
 
-def test_without_a_file_the_environment_may_say_everything(tmp_path: Path) -> None:
-    environ = {"DEPLOY_AGENT_SERVER": "http://x", "DEPLOY_AGENT_CA_FILE": "/ca"}
-    assert load(tmp_path / "none", environ).config.server == "http://x/ocsinventory"
+def test_later_wins_and_the_origin_is_known(file: Path) -> None:
+    found = loaded(
+        file,
+        'tag = "file"\nmax_exec_tries = 2\n',
+        {"DEPLOY_AGENT_TAG": "environment", "DEPLOY_AGENT_STATE": "/e", "OTHER": "x"},
+        state=Path("/option"),
+        tag=None,
+    )
+    assert (found.tag, found.state, found.max_exec_tries) == ("environment", Path("/option"), 2)
+    origins = {key: origin for key, _, origin in shown(found)}
+    assert origins["tag"] == "DEPLOY_AGENT_TAG"
+    assert origins["state"] == "option"
+    assert origins["max_exec_tries"] == str(file)
+    assert origins["proxy"] == "default"
+
+
+def test_the_environment_alone_is_enough(tmp_path: Path) -> None:
+    environment = {"DEPLOY_AGENT_SERVER": "http://s:8080", "DEPLOY_AGENT_CA_FILE": "/ca"}
+    found = load(tmp_path / "none.toml", {**environment, "DEPLOY_AGENT_MAX_EXEC_TRIES": "4"})
+    assert (found.server, found.max_exec_tries) == ("http://s:8080/ocsinventory", 4)
+
+
+@pytest.mark.parametrize("key", ["server", "ca_file"])
+def test_a_missing_key_says_how_to_write_it(file: Path, key: str) -> None:
+    lines = [line for line in MINIMAL.splitlines() if not line.startswith(key)]
+    file.write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match=f"'{key}' is missing.*deploy-agent configure"):
+        load(file, {})
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("line", "words"),
     [
-        ("", "server is not configured"),
-        (f'server = "{SERVER}"', "ca_file is not configured"),
-        ("server = ", "is no TOML"),
-        ('serverr = "https://x"', "Did you mean server?"),
-        ('frobnicate = "x"', "The keys are server, ca_file"),
-        ('server = "deploy.example.org"', "begin it with https://"),
-        ('server = "ftp://deploy.example.org"', "begin it with https://"),
-        ('server = "https://"', "names no host"),
-        ('server = "https://x:port"', "server cannot be"),
-        ('server = "https://u:p@x"', "basic_auth_file"),
-        ("server = 5", "text in quotes"),
-        ('ca_file = ""', "names no file"),
-        ("max_exec_tries = 0", "1 or more"),
-        ("max_exec_tries = true", "whole number"),
-        ("contact_interval_min = 'soon'", "contact_interval_min cannot be"),
-        ("max_rate = 'fast'", "bytes a second"),
-        ("max_rate = 0", "1 or more"),
-        ("require_signature = true", "no key require_signature"),
-        ("trusted_root = '/x'", "no key trusted_root"),
+        ("verify = false", "unknown key 'verify'.*Known keys"),
+        ("ca_flie = 'x'", "unknown key 'ca_flie'.*Did you mean 'ca_file'"),
+        ("trusted_root = '/r'", "unknown key 'trusted_root'"),
+        ("require_signature = true", "unknown key"),
+        ("tag = 5", "'tag' in .* is 5: .*quotation marks"),
+        ("proxy = 'proxy:3128'", "'proxy'.*http://"),
+        ("proxy = 'https://proxy:3128'", "'proxy'.*http://"),
+        ("proxy = 'socks5://proxy'", "'proxy'.*http://"),
+        ("max_rate = 0", "'max_rate'"),
+        ("max_rate = 'fast'", "'max_rate'.*500k"),
+        ("max_rate = true", "'max_rate'"),
+        ("max_exec_tries = 0", "'max_exec_tries'.*at least 1"),
+        ("max_exec_tries = 'two'", "'max_exec_tries'.*whole number"),
+        ("max_exec_tries = true", "'max_exec_tries'.*whole number"),
+        ("max_exec_tries = 1.5", "'max_exec_tries'.*whole number"),
+        ("contact_interval_min = -1", "'contact_interval_min'.*at least 1"),
+        ("basic_auth_file = 'auth'", "'basic_auth_file'.*whole path"),
+        ("log_file = ''", "'log_file'"),
+        ("[section]\nx = 1", "unknown key 'section'"),
+        ("nonsense", "is no TOML"),
+        ("tag = 'a'\ntag = 'b'", "is no TOML"),
     ],
 )
-def test_wrong_configurations_are_named(tmp_path: Path, text: str, words: str) -> None:
-    file = tmp_path / "agent.toml"
-    file.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        load(file, {})
-    assert words in str(caught.value)
-    assert caught.value.exit_status == 2
-
-
-def test_an_unknown_variable_is_an_error_too(file: Path) -> None:
-    with pytest.raises(ConfigError, match=r"DEPLOY_AGENT_SEVER.*Did you mean server"):
-        load(file, {"DEPLOY_AGENT_SEVER": "x"})
-
-
-def test_bytes_that_are_no_text(tmp_path: Path) -> None:
-    file = tmp_path / "agent.toml"
-    file.write_bytes(b"server = \xff")
-    with pytest.raises(ConfigError, match="is no TOML"):
+def test_a_wrong_line_is_named(file: Path, line: str, words: str) -> None:
+    file.write_text(MINIMAL + line)
+    with pytest.raises(ConfigError, match=words):
         load(file, {})
 
 
-def test_a_file_that_is_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
-        load(tmp_path, {})
+def test_unknown_keys_in_the_environment_are_errors_too(file: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown key 'serverr' in environment"):
+        load(file, {"DEPLOY_AGENT_SERVERR": "x"})
+    load(file, {"DEPLOY_AGENT_CONFIG": "/somewhere"})
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [(500, 500), ("500", 500), ("500k", 500_000), ("2KiB", 2048), ("1.5 MB/s", 1_500_000)],
+)
+def test_rates(file: Path, text: object, rate: int) -> None:
+    value = f"'{text}'" if isinstance(text, str) else text
+    assert loaded(file, f"max_rate = {value}").max_rate == rate
 
 
 @pytest.mark.parametrize(
     ("text", "url"),
     [
-        ("https://a", "https://a/ocsinventory"),
-        ("https://a/", "https://a/ocsinventory"),
-        (" https://a:8443/ocs ", "https://a:8443/ocs"),
-        ("http://[::1]:80", "http://[::1]:80/ocsinventory"),
+        ("https://h", "https://h/ocsinventory"),
+        ("https://h:8443/", "https://h:8443/ocsinventory"),
+        ("http://h/other", "http://h/other"),
+        (" https://[::1]:8443 ", "https://[::1]:8443/ocsinventory"),
     ],
 )
 def test_an_empty_path_means_ocsinventory(text: str, url: str) -> None:
     assert server_url(text) == url
 
 
-@pytest.mark.parametrize(
-    ("text", "rate"), [("1000", 1000), ("5k", 5000), ("1 MiB/s", 1048576), ("2MB/s", 2_000_000)]
-)
-def test_rates(text: str, rate: int) -> None:
-    environ = {"DEPLOY_AGENT_SERVER": "http://x", "DEPLOY_AGENT_CA_FILE": "/ca"}
-    loaded = load(Path("/nowhere"), {**environ, "DEPLOY_AGENT_MAX_RATE": text})
-    assert loaded.config.max_rate == rate
+@pytest.mark.parametrize("text", ["", "h", "ftp://h", "https://", "https://u:p@h", "https://h:x"])
+def test_what_is_no_server(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whichever way it is none
+        server_url(text)
 
 
-def test_there_is_a_default_file() -> None:
-    assert default_file().name == "agent.toml"
+def test_credentials_stand_in_a_file_of_their_own(file: Path, tmp_path: Path) -> None:
+    auth = tmp_path / "auth"
+    found = loaded(file, f"basic_auth_file = '{auth}'")
+    for content in (None, "", "user", ":password", "a:b\nc:d", "\udcff"):
+        if content is not None:
+            auth.write_bytes(content.encode("utf-8", "surrogateescape"))
+        with pytest.raises(ConfigError, match="basic_auth_file"):
+            found.credentials()
+    auth.write_text("user:pass:word\n")
+    assert found.credentials() == ("user", "pass:word")
+    assert loaded(file).credentials() is None
+
+
+def test_a_proxys_password_is_not_shown(file: Path) -> None:
+    found = loaded(file, "proxy = 'http://me:secret@proxy:3128'")
+    text = {key: value for key, value, _ in shown(found)}["proxy"]
+    assert text == "http://me:...@proxy:3128"
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "agent.toml"
+    tag = 'Zürich "\\\n\x7f\t'
+    write_config(file, {"server": "https://h/x", "ca_file": "/ca", "tag": tag})
+    assert load(file, {}).tag == tag
+    write_config(file, {"server": "https://other/x", "tag": None})
+    found = load(file, {})
+    assert (found.server, found.tag) == ("https://other/x", tag)
+    assert file.stat().st_mode & 0o777 == 0o644
+
+
+def test_numbers_stay_numbers_when_the_file_is_written_again(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text(MINIMAL + "max_exec_tries = 2\n")
+    write_config(file, {"tag": "x"})
+    assert load(file, {}).max_exec_tries == 2
+
+
+def test_a_configuration_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml.part").mkdir()
+    with pytest.raises(ConfigError, match="--config"):
+        write_config(tmp_path / "agent.toml", {"tag": "x"})
+
+
+def test_a_configuration_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path, {})
+
+
+def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    system = tmp_path / "etc" / "agent.toml"
+    monkeypatch.setattr(config, "SYSTEM_FILE", system)
+    monkeypatch.delenv("DEPLOY_AGENT_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert config.default_file() == tmp_path / "home" / "deploy-agent" / "agent.toml"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert config.default_file() == system
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    system.parent.mkdir()
+    system.write_text("")
+    assert config.default_file() == system
+    monkeypatch.setenv("DEPLOY_AGENT_CONFIG", "/named")
+    assert config.default_file() == Path("/named")
+
+
+def test_to_toml_leaves_out_what_was_not_said() -> None:
+    assert to_toml({"a": None, "b": 1}).splitlines()[1:] == ["b = 1"]

@@ -1,0 +1,342 @@
+"""Commands, their words and their exit statuses; the network is the simulator's."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from deploy_agent import __version__
+from deploy_agent.cli import main, printable
+from deploy_agent.config import AgentConfig
+from deploy_agent.domain.errors import (
+    ServerUnreachable,
+    TlsReason,
+    TlsRefused,
+)
+from deploy_agent.machine.clock import Clock
+from deploy_agent.machine.lock import InstanceLock
+from deploy_agent.services import looking, setup
+from deploy_agent.wire.info import Notification
+from tests.support.certificates import issue
+from tests.support.computer import HARDWARE
+from tests.support.simulator import QUICK, ServerSimulator
+
+ID = "1800000001"
+
+
+class Reachable(ServerSimulator):
+    """A simulator with what only the real transport has."""
+
+    answers: tuple[int, Any] = (200, {"attempt": 1_795_000_009})
+    asked_for: list[tuple[str, Any]]
+
+    def reach(self) -> int:
+        if self.reachable is not None:
+            raise self.reachable
+        return 405
+
+    def close(self) -> None: ...
+
+    def post_json(self, path: str, value: Any) -> tuple[int, Any]:
+        self.asked_for.append((path, value))
+        return self.answers
+
+
+class Pc:
+    """A computer on which commands are typed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "agent.toml"
+        self.state = folder / "state"
+        self.ca = folder / "ca.pem"
+        self.server = Reachable()
+        self.server.asked_for = []
+
+    def type(self, *words: str, status: int = 0) -> Result:
+        """Type a command with its configuration; it has to end with ``status``."""
+        line = ["--config", str(self.config), "--state", str(self.state), *words]
+        done = CliRunner().invoke(main, line)
+        assert done.exit_code == status, f"{done.exit_code}: {done.output} {done.exception!r}"
+        return done
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.type(*words, "--json").stdout)
+
+
+@pytest.fixture
+def pc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pc]:
+    for name in list(os.environ):
+        if name.startswith("DEPLOY_AGENT_"):
+            monkeypatch.delenv(name)
+    made = Pc(tmp_path)
+    made.ca.write_bytes(issue("ca", ca=True).pem())
+    made.type("configure", "--server", "https://s.example.org", "--ca", str(made.ca))
+
+    def transport(config: AgentConfig, clock: Clock) -> Reachable:
+        return made.server
+
+    for module in (setup, looking):
+        monkeypatch.setattr(module, "make_transport", transport)
+        monkeypatch.setattr(module, "collect_inventory", lambda: [HARDWARE])
+    yield made
+    logger = logging.getLogger("deploy_agent")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def give(pc: Pc, command: str = "true", **fields: Any) -> None:
+    pc.server.publish(fragments=0, target=command, **fields)
+    pc.server.assign()
+
+
+# configure
+
+
+def test_configure_writes_what_it_was_told(pc: Pc) -> None:
+    text = pc.config.read_text()
+    assert 'server = "https://s.example.org/ocsinventory"' in text
+    assert f'ca_file = "{pc.ca}"' in text
+    pc.type("configure", "--server", "http://t:8080/x", "--ca", str(pc.ca), "--tag", "paris")
+    shown = pc.type("config", "show").stdout
+    assert "http://t:8080/x" in shown
+    assert "paris" in shown
+    assert str(pc.config) in shown
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("configure",),
+        ("configure", "--server", "https://s"),
+        ("configure", "--server", "s", "--ca", "/ca"),
+        ("configure", "--server", "https://s", "--ca", "/nowhere/ca.pem"),
+        ("nonsense",),
+        ("once", "--nonsense"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_changes_nothing(pc: Pc, words: tuple[str, ...]) -> None:
+    before = pc.config.read_bytes()
+    assert pc.type(*words, status=2).stderr
+    assert pc.config.read_bytes() == before
+
+
+def test_a_ca_without_certificate_is_refused_at_once(pc: Pc) -> None:
+    pc.ca.write_text("no certificate")
+    done = pc.type("configure", "--server", "https://s", "--ca", str(pc.ca), status=2)
+    assert "holds no certificate" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("once",), ("status",), ("config", "show"), ("run",)])
+def test_options_may_stand_before_and_after_the_command(pc: Pc, words: tuple[str, ...]) -> None:
+    none = pc.folder / "none.toml"
+    runner = CliRunner()
+    before = runner.invoke(main, ["--config", str(none), *words])
+    after = runner.invoke(main, [*words, "--config", str(none)])
+    for done in (before, after):
+        assert done.exit_code == 2
+        assert f"there is no configuration '{none}'" in done.stderr
+
+
+def test_an_unknown_key_is_status_2(pc: Pc) -> None:
+    with pc.config.open("a") as file:
+        file.write("verify = false\n")
+    assert "unknown key 'verify'" in pc.type("once", status=2).stderr
+
+
+def test_version_and_help() -> None:
+    runner = CliRunner()
+    assert __version__ in runner.invoke(main, ["--version"]).stdout
+    assert "once" in runner.invoke(main, ["-h"]).stdout
+
+
+# once
+
+
+def test_once_runs_a_package_and_says_how_it_ended(pc: Pc) -> None:
+    give(pc)
+    assert pc.type("once", "--no-wait").stdout == f"{ID} SUCCESS\n"
+    assert pc.server.status() == "SUCCESS"
+
+
+def test_once_is_0_whatever_the_result(pc: Pc) -> None:
+    give(pc, "echo broken; exit 3")
+    assert pc.type("once", "--no-wait").stdout == f"{ID} ERR_EXIT_CODE_3\n"
+    (entry,) = pc.json("history")
+    assert (entry["package"], entry["exit_code"]) == (ID, 3)
+    assert entry["output"] == "broken\n"
+    assert f"{ID}  ERR_EXIT_CODE_3" in pc.type("history").stdout
+
+
+def test_once_is_3_while_a_package_waits_and_names_it(pc: Pc) -> None:
+    give(pc)
+    pc.server.offer(schedule="2099/01/01 00:00")
+    done = pc.type("once", "--no-wait", status=3)
+    assert f"{ID} waits: scheduled for 2099/01/01 00:00" in done.stdout
+    (package,) = pc.json("status")["packages"]
+    assert (package["package"], package["state"]) == (ID, "UNPACKED")
+    assert "scheduled" in package["why"]
+    assert f"{ID} UNPACKED: scheduled" in pc.type("status").stdout
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServerUnreachable("s.example.org:443 cannot be reached: Connection refused"),
+        TlsRefused("the certificate is not from a CA in ca_file", reason=TlsReason.UNKNOWN_CA),
+    ],
+)
+def test_once_is_1_when_the_server_is_not_there_or_not_trusted(pc: Pc, error: Exception) -> None:
+    pc.server.reachable = error
+    done = pc.type("once", status=1)
+    assert str(error) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_once_is_1_when_a_result_cannot_be_told(pc: Pc) -> None:
+    give(pc)
+    pc.server.report_fault = ServerUnreachable("connection refused")
+    assert "has to be told" in pc.type("once", "--no-wait", status=1).stdout
+    pc.server.report_fault = None
+    assert pc.type("once", "--no-wait").stdout == f"{ID} SUCCESS\n"
+
+
+def test_once_is_75_while_another_works(pc: Pc) -> None:
+    with InstanceLock(pc.state / "lock"):
+        assert "another agent" in pc.type("once", status=75).stderr
+        assert "another agent" in pc.type("run", status=75).stderr
+        assert pc.json("status")["agent"] == "working"
+
+
+def test_once_is_4_when_the_state_cannot_be_written(pc: Pc) -> None:
+    pc.state.write_text("a file")
+    done = pc.type("once", status=4)
+    assert str(pc.state) in done.stderr
+
+
+def test_the_log_says_what_happens_in_one_line_each(pc: Pc) -> None:
+    with pc.config.open("a") as file:
+        file.write(f'log_file = "{pc.folder}/log"\n')
+    give(pc, "true # \x9b31m\nsecond")
+    pc.type("once", "--no-wait")
+    lines = (pc.folder / "log").read_text().splitlines()
+    assert all(line[:2] == "20" for line in lines), lines
+    assert any("true # \\x9b31m\\nsecond" in line for line in lines)
+    assert "\x9b" not in "".join(lines)
+
+
+def test_a_log_file_that_cannot_be_written_is_a_configuration_error(pc: Pc) -> None:
+    with pc.config.open("a") as file:
+        file.write('log_file = "/proc/none/log"\n')
+    assert "log_file" in pc.type("once", status=2).stderr
+
+
+# Looking.
+
+
+def test_status_before_the_first_contact(pc: Pc) -> None:
+    found = pc.json("status")
+    assert (found["device_id"], found["last_contact"], found["packages"]) == (None, None, [])
+    assert not pc.state.exists(), "looking writes nothing"
+
+
+def test_status_after_a_contact(pc: Pc) -> None:
+    pc.type("once", "--no-wait")
+    found = pc.json("status")
+    assert found["server"] == "https://s.example.org/ocsinventory"
+    assert found["last_contact"].endswith("Z")
+    assert found["deployment"] == "on"
+    pc.server.settings = replace(QUICK, on=False)
+    pc.type("once", "--no-wait")
+    assert pc.json("status")["deployment"] == "switched off by the server"
+
+
+def test_status_names_a_record_that_cannot_be_read(pc: Pc) -> None:
+    give(pc, notification=Notification("x"))
+    pc.server.offer(schedule="2099/01/01 00:00")
+    pc.type("once", "--no-wait", status=3)
+    (pc.state / "packages" / ID / "record.json").write_text("{")
+    (package,) = pc.json("status")["packages"]
+    assert package["state"] == "UNREADABLE"
+
+
+def test_the_inventory_in_three_forms(pc: Pc) -> None:
+    assert "HARDWARE" in pc.type("inventory").stdout
+    assert pc.json("inventory")["sections"][0]["NAME"] == "pc7"
+    xml = pc.type("inventory", "--xml").stdout
+    assert "<QUERY>INVENTORY</QUERY>" in xml
+    assert "<NAME>pc7</NAME>" in xml
+    assert pc.server.inventories == []
+
+
+def test_check_finds_nothing_after_a_contact(pc: Pc) -> None:
+    pc.type("once", "--no-wait")
+    lines = pc.type("check").stdout.splitlines()
+    assert len(lines) == 7
+    assert all(line.startswith("ok ") for line in lines)
+
+
+def test_check_says_what_is_wrong(pc: Pc) -> None:
+    pc.ca.unlink()
+    pc.server.reachable = ServerUnreachable("no such host name")
+    done = pc.type("check", status=1)
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert [line.split(":")[0] for line in failed] == [
+        "FAIL ca_file",
+        "FAIL server",
+        "FAIL last contact",
+    ]
+    assert "no such host name" in done.stdout
+
+
+# retry
+
+
+def test_retry_asks_our_server(pc: Pc) -> None:
+    give(pc, "exit 3")
+    pc.type("once", "--no-wait")
+    assert "attempt 1795000009" in pc.type("retry", ID).stdout
+    ((path, value),) = pc.server.asked_for
+    assert path == "/api/v1/agent/retry"
+    assert value == {"device_id": pc.json("status")["device_id"], "package": ID}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((404, {"error": "x"}), "is not assigned"),
+        ((409, {"error": "x"}), "did not end in an error"),
+        ((404, None), "takes an administrator"),
+        ((500, None), "status 500"),
+        ((200, {}), "status 200"),
+    ],
+)
+def test_retry_says_why_not(pc: Pc, answer: tuple[int, Any], words: str) -> None:
+    pc.type("once", "--no-wait")
+    pc.server.answers = answer
+    assert words in pc.type("retry", ID, status=1).stderr
+
+
+def test_retry_on_an_ocs_server_takes_an_administrator(pc: Pc) -> None:
+    pc.server.ours = False
+    pc.type("once", "--no-wait")
+    assert "administrator" in pc.type("retry", ID, status=1).stderr
+    assert pc.server.asked_for == []
+
+
+def test_retry_needs_a_first_contact_and_https(pc: Pc) -> None:
+    assert "never contacted" in pc.type("retry", ID, status=1).stderr
+    pc.type("once", "--no-wait")
+    pc.type("configure", "--server", "http://s", "--ca", str(pc.ca))
+    assert "HTTPS" in pc.type("retry", ID, status=1).stderr
+
+
+def test_nothing_that_a_terminal_obeys_is_printed() -> None:
+    assert printable("a\x1b[2Jb\r\n\u202ec é") == "a\\x1b[2Jb\\r\\n\\u202ec é"
