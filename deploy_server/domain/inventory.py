@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from deploy_agent.wire.messages import Section
 from deploy_agent.wire.terms import PACKAGE_ID_MAX
@@ -55,19 +55,27 @@ _BITS = {
 Sections = Mapping[str, Sequence[Section]]
 
 
-@dataclass(frozen=True, slots=True)
-class Software:
-    """A name, version and publisher, each bounded."""
+class Software(NamedTuple):
+    """A name, version and publisher, each bounded.
 
+    Attributes:
+        digest: what tells it from every other.
+        name: never empty.
+        version: as the agent wrote it.
+        publisher: the same.
+    """
+
+    digest: bytes
     name: str
     version: str
     publisher: str
 
-    @property
-    def digest(self) -> bytes:
-        """What tells it from every other."""
-        parts = "\0".join((self.name, self.version, self.publisher))
-        return hashlib.blake2b(parts.encode(errors="replace"), digest_size=16).digest()
+    @classmethod
+    def make(cls, name: str, version: str, publisher: str) -> "Software":
+        """Return it with its digest."""
+        parts = f"{name}\0{version}\0{publisher}".encode(errors="replace")
+        digest = hashlib.blake2b(parts, digest_size=16).digest()
+        return cls(digest, name, version, publisher)
 
 
 def by_name(sections: Sequence[Section]) -> dict[str, list[Section]]:
@@ -146,13 +154,15 @@ def read_addresses(sections: Sections) -> list[tuple[str, str]]:
 
 
 def read_software(sections: Sequence[Section]) -> list[Software]:
-    """Return the software of SOFTWARES, each once, without nameless ones."""
-    found = {
-        Software(name, _line(each.get("VERSION"))[:VERSION_MAX], _line(each.get("PUBLISHER")))
-        for each in sections
-        if (name := _line(each.get("NAME")))
-    }
-    return sorted(found, key=lambda software: software.digest)
+    """Return the software of SOFTWARES by digest, each once, without nameless ones."""
+    found: dict[bytes, Software] = {}
+    for each in sections:
+        fields = dict(reversed(each.fields))
+        if name := _line(fields.get("NAME", "")):
+            version = _line(fields.get("VERSION", ""))[:VERSION_MAX]
+            software = Software.make(name, version, _line(fields.get("PUBLISHER", "")))
+            found[software.digest] = software
+    return sorted(found.values())
 
 
 def read_history(history: Sequence[str]) -> list[int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, delete, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, or_, select
 from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import NotFound, SpecError
@@ -22,6 +22,7 @@ from deploy_server.domain.settings import (
 )
 from deploy_server.storage.membership import groups_of
 from deploy_server.storage.models import Computer, Group, Setting
+from deploy_server.storage.quick import execute
 from deploy_server.storage.search import within
 from deploy_server.storage.types import fold
 from deploy_server.storage.upsert import insert_or_update
@@ -229,14 +230,9 @@ def load_effective(
     session: Session, computer_id: int | None, groups: Mapping[int, str]
 ) -> Effective:
     """Return what counts for a computer in `groups` (id: name), with one statement."""
-    wanted: list[ColumnElement[bool]] = [Setting.scope == "global"]
-    if computer_id is not None:
-        wanted.append(and_(Setting.scope == "computer", Setting.scope_id == computer_id))
-    if groups:
-        wanted.append(and_(Setting.scope == "group", Setting.scope_id.in_(groups)))
+    place = {"computer": computer_id or 0, "groups": list(groups)}
     values: dict[tuple[str, int], dict[str, str]] = {("global", 0): {}}
-    columns = (Setting.scope, Setting.scope_id, Setting.name, Setting.value)
-    for scope, scope_id, name, value in session.execute(select(*columns).where(or_(*wanted))):
+    for scope, scope_id, name, value in execute(session, _FOR_COMPUTER, place):
         values.setdefault((scope, scope_id), {})[name] = value
     shared = [
         GroupValues(name, values["group", group_id])
@@ -248,6 +244,14 @@ def load_effective(
     return resolve(values["global", 0], shared, values.get(("computer", computer_id or 0)))
 
 
+# Made once: building a statement costs more than running it.
+_FOR_COMPUTER = select(Setting.scope, Setting.scope_id, Setting.name, Setting.value).where(
+    or_(
+        Setting.scope == "global",
+        and_(Setting.scope == "computer", Setting.scope_id == bindparam("computer")),
+        and_(Setting.scope == "group", Setting.scope_id.in_(bindparam("groups", expanding=True))),
+    )
+)
 _ORIGINS = {"computer": "this computer", "global": "everybody"}
 
 

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Row, and_, case, exists, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, exists, or_, select
 from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import SpecError
 from deploy_server.storage.models import Computer, Group, GroupAssignment, GroupMember, Setting
+from deploy_server.storage.quick import execute
 from deploy_server.storage.search import search_clause
 
 log = logging.getLogger(__name__)
@@ -18,6 +19,23 @@ _MATTERS = or_(
     exists().where(GroupAssignment.group_id == Group.id),
     exists().where(Setting.scope == "group", Setting.scope_id == Group.id),
 )
+
+
+def _select(dynamic: ColumnElement[bool]) -> Select[int, str, str, str | None]:
+    by_hand = and_(
+        GroupMember.group_id == Group.id, GroupMember.computer_id == bindparam("computer")
+    )
+    return (
+        select(Group.id, Group.name, Group.expression, GroupMember.kind.label("by_hand"))
+        .outerjoin(GroupMember, by_hand)
+        .where(or_(GroupMember.kind.is_not(None), dynamic))
+        .order_by(Group.id)
+    )
+
+
+# Made once: building a statement costs more than running it.
+_ALL = _select(Group.kind == "dynamic")
+_AT_CONTACT = _select(and_(Group.kind == "dynamic", _MATTERS))
 
 
 def groups_of(
@@ -41,14 +59,11 @@ def groups_of(
 def _candidates(
     session: Session, computer_id: int, at_contact: bool
 ) -> Sequence[Row[int, str, str, str | None]]:
-    mine = and_(GroupMember.group_id == Group.id, GroupMember.computer_id == computer_id)
-    dynamic = and_(Group.kind == "dynamic", _MATTERS) if at_contact else Group.kind == "dynamic"
-    return session.execute(
-        select(Group.id, Group.name, Group.expression, GroupMember.kind.label("by_hand"))
-        .outerjoin(GroupMember, mine)
-        .where(or_(GroupMember.kind.is_not(None), dynamic))
-        .order_by(Group.id)
+    statement = _AT_CONTACT if at_contact else _ALL
+    rows: Sequence[Row[int, str, str, str | None]] = execute(
+        session, statement, {"computer": computer_id}
     ).all()
+    return rows
 
 
 def _matching(

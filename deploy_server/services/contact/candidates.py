@@ -12,6 +12,7 @@ from deploy_agent.wire.result import NOTIFIED, WAITING, ResultClass
 from deploy_server.domain.assigning import starts_again
 from deploy_server.domain.offering import Candidate
 from deploy_server.storage.models import Activation, Assignment, GroupAssignment, Package
+from deploy_server.storage.quick import execute
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ _SHARED = (
 
 def own_items(session: Session, computer_id: int) -> list[Item]:
     """Return the computer's rows that are not done, in the order of offers."""
-    rows = session.execute(_OWN, {"computer": computer_id})
+    rows = execute(session, _OWN, {"computer": computer_id})
     return [
         _item(row, row.attempt, row.status == WAITING, row.offered_revision, None) for row in rows
     ]
@@ -123,7 +124,7 @@ def shared_items(session: Session, computer_id: int, groups: Collection[int]) ->
     A row that is done or cleared gives way to a later assignment of the group.
     """
     found: dict[int, Item] = {}
-    for row in session.execute(_SHARED, {"computer": computer_id, "groups": sorted(groups)}):
+    for row in execute(session, _SHARED, {"computer": computer_id, "groups": sorted(groups)}):
         if row.package_id not in found and _is_due(row):
             found[row.package_id] = _item(row, None, True, None, row.attempt)
     return list(found.values())

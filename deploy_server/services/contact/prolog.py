@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.messages import Prolog
@@ -12,10 +12,11 @@ from deploy_server.domain.offering import NEVER, Device, wants_inventory
 from deploy_server.domain.settings import Effective
 from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.contact.offers import Contact, collect_offers
-from deploy_server.services.inventory.intake import seen
+from deploy_server.services.contact.seen import mark_seen
 from deploy_server.services.settings import everybody, load_effective
 from deploy_server.storage.membership import groups_of
 from deploy_server.storage.models import Computer
+from deploy_server.storage.quick import execute
 
 # Locked, so that two contacts of one computer take turns; keys stay free for new assignments.
 _COMPUTER = (
@@ -33,19 +34,14 @@ def answer_prolog(
     A computer that is not known yet gets no row: its first inventory makes one.
     """
     ours = AgentKind.of(caller.user_agent) is AgentKind.OURS
-    computer = session.execute(_COMPUTER, {"device_id": request.device_id}).first()
+    computer = execute(session, _COMPUTER, {"device_id": request.device_id}).first()
     if computer is None:
         effective = everybody(session)
         caller.note(Activity.PROLOG_UNKNOWN)
         return _reply(effective, effective.number("FREQUENCY") != NEVER, (), ours)
     groups = groups_of(session, computer.id, now, at_contact=True)
     effective = load_effective(session, computer.id, groups)
-    session.execute(
-        update(Computer)
-        .where(Computer.id == computer.id)
-        .values(seen(now, caller.user_agent))
-        .execution_options(synchronize_session=False)
-    )
+    mark_seen(session, computer.id, now, caller.user_agent)
     frequency = effective.number("FREQUENCY")
     if frequency == NEVER:
         caller.note(Activity.PROLOG, "STOP, no inventories and no packages")

@@ -15,8 +15,9 @@ from deploy_agent.wire.result import ResultCode
 from deploy_agent.wire.terms import PACKAGE_ID_MAX
 from deploy_server.domain.assigning import Verdict, judge_report, reported_class
 from deploy_server.services.activity import Activity, Caller
-from deploy_server.services.inventory.intake import seen
+from deploy_server.services.contact.seen import mark_seen
 from deploy_server.storage.models import Assignment, Computer, Package, Report
+from deploy_server.storage.quick import execute
 
 _COMPUTER = (
     select(Computer.id, Computer.name)
@@ -47,6 +48,12 @@ _LAST_REPORT = (
     .order_by(Report.id.desc())
     .limit(1)
 )
+_TAKE = (
+    update(Assignment)
+    .where(Assignment.id == bindparam("row"))
+    .values(status=bindparam("code"), status_class=bindparam("class"), since=bindparam("at"))
+)
+_APPEND = insert(Report)
 
 
 def take_report(session: Session, report: DownloadReport, *, now: datetime, caller: Caller) -> None:
@@ -55,22 +62,17 @@ def take_report(session: Session, report: DownloadReport, *, now: datetime, call
     What nobody knows is written to the activity log only: an unknown computer, an id that no
     package can have.
     """
-    computer = session.execute(_COMPUTER, {"device_id": report.device_id}).first()
+    computer = execute(session, _COMPUTER, {"device_id": report.device_id}).first()
     what = f"{report.package_id} {report.code}"
     if computer is None:
         caller.note(Activity.UNKNOWN_COMPUTER, what)
         return
-    session.execute(
-        update(Computer)
-        .where(Computer.id == computer.id)
-        .values(seen(now, caller.user_agent))
-        .execution_options(synchronize_session=False)
-    )
+    mark_seen(session, computer.id, now, caller.user_agent)
     if int(report.package_id) > PACKAGE_ID_MAX:
         caller.note(Activity.UNKNOWN_PACKAGE, what)
         return
     place = {"computer": computer.id, "package": int(report.package_id)}
-    row = session.execute(_ASSIGNMENT, place).first()
+    row = execute(session, _ASSIGNMENT, place).first()
     outcome = _assigned(session, report, row, now) if row else _unassigned(session, report)
     caller.note(outcome.activity, what)
     if outcome.activity is not Activity.RESULT_REPEATED:
@@ -107,12 +109,8 @@ def _assigned(session: Session, report: DownloadReport, row: Any, now: datetime)
             return _REPEATED
         note = "of an older attempt" if verdict is Verdict.HISTORY else "validated before"
         return _Outcome(Activity.OLDER_ATTEMPT, note, row.package_name, row)
-    session.execute(
-        update(Assignment)
-        .where(Assignment.id == row.id)
-        .values(status=code.text, status_class=reported_class(code), since=now)
-        .execution_options(synchronize_session=False)
-    )
+    change = {"row": row.id, "code": code.text, "class": reported_class(code), "at": now}
+    execute(session, _TAKE, change)
     return _Outcome(Activity.RESULT, "", row.package_name, row)
 
 
@@ -128,7 +126,7 @@ def _unassigned(session: Session, report: DownloadReport) -> _Outcome:
 def _is_known(session: Session, report: DownloadReport) -> bool:
     """Return whether the last report of this package on this computer said the same."""
     place = {"device_id": report.device_id, "package": int(report.package_id)}
-    last = session.execute(_LAST_REPORT, place).first()
+    last = execute(session, _LAST_REPORT, place).first()
     code = ResultCode.parse(report.code).text
     return last is not None and (last.code, last.attempt) == (code, report.attempt)
 
@@ -153,4 +151,4 @@ def _append(
         "counted": outcome.activity is Activity.RESULT,
         "note": outcome.note,
     }
-    session.execute(insert(Report).values(values))
+    execute(session, _APPEND, values)

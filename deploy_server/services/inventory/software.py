@@ -37,7 +37,7 @@ def _find_or_make(session: Session, software: Sequence[Software]) -> int:
     found = session.scalar(by_digest)
     if found is not None:
         return found
-    items = _items(session, software, digests)
+    items = _items(session, software)
     insert_missing(session, SoftwareSet, [{"digest": digest, "size": len(software)}])
     set_id = session.execute(by_digest).scalar_one()
     # The same set may have been made by another computer meanwhile, with the same items.
@@ -47,14 +47,12 @@ def _find_or_make(session: Session, software: Sequence[Software]) -> int:
     return set_id
 
 
-def _items(
-    session: Session, software: Sequence[Software], digests: Sequence[bytes]
-) -> Sequence[int]:
-    found = _known(session, digests)
-    missing = [pair for pair in zip(digests, software, strict=True) if pair[0] not in found]
+def _items(session: Session, software: Sequence[Software]) -> list[int]:
+    found = _known(session, [each.digest for each in software])
+    missing = [each for each in software if each.digest not in found]
     if missing:
-        insert_missing(session, SoftwareItem, [_row(each, digest) for digest, each in missing])
-        found |= _known(session, [digest for digest, _ in missing])
+        insert_missing(session, SoftwareItem, [_row(each) for each in missing])
+        found |= _known(session, [each.digest for each in missing])
     return list(found.values())
 
 
@@ -69,9 +67,9 @@ def _known(session: Session, digests: Sequence[bytes]) -> dict[bytes, int]:
     return found
 
 
-def _row(software: Software, digest: bytes) -> dict[str, bytes | str]:
+def _row(software: Software) -> dict[str, bytes | str]:
     return {
-        "digest": digest,
+        "digest": software.digest,
         "name": software.name,
         "name_key": fold(software.name)[:255],
         "version": software.version,

@@ -39,7 +39,9 @@ def test_the_recorded_inventory() -> None:
     assert ("mac", "02:00:5e:00:00:01") in addresses
     software = facts.read_software(sections["SOFTWARES"])
     assert len(software) == 860
-    assert facts.Software("alsa-ucm-conf", "1.2.8-1", "https://www.alsa-project.org/") in software
+    assert (
+        facts.Software.make("alsa-ucm-conf", "1.2.8-1", "https://www.alsa-project.org/") in software
+    )
 
 
 @pytest.mark.parametrize(
