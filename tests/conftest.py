@@ -22,6 +22,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("tranche")
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name binary cases by their argument: an archive holds the time it was made, and pytest's
+    processes have to agree on the names."""
+    return argname if isinstance(val, bytes) and b"\0" in val else None
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     """A clock that stands still until the test moves it."""
