@@ -28,7 +28,7 @@ PACKAGE_ID_MAX = 2_147_483_647  # OCS keeps ids in a signed 32-bit column
 INFO_MAX = 256 * 1024  # bytes of an info file that an agent reads
 FRAGMENTS_LIST_MAX = 64 * 1024 * 1024  # bytes of fragments.sha256 that an agent reads
 MESSAGE_MAX = 16 * 1024 * 1024  # bytes of an inflated message; contract.md 4
-XML_ELEMENTS_MAX = 200_000  # real inventories of 860 packages have 10,000
+XML_ELEMENTS_MAX = 200_000  # with attributes; real inventories of 860 packages have 10,000
 XML_DEPTH_MAX = 64  # real inventories are five deep
 
 INSTALL_PATH = "INSTALL_PATH"  # a word that agents replace by their own folder

@@ -34,13 +34,16 @@ def parse_xml(data: bytes, *, limit: int = terms.MESSAGE_MAX) -> Element:
 
     Raises:
         TooLargeError: `data` is longer than `limit`, or has more than `terms.XML_ELEMENTS_MAX`
-            elements: a tree takes 50 times the room of the bytes that it comes from.
+            elements and attributes: a tree takes 50 times the room of the bytes that it comes from.
         XmlError: not well-formed, a DOCTYPE, deeper than `terms.XML_DEPTH_MAX`, unknown encoding.
     """
     if len(data) > limit:
         raise TooLargeError(f"the XML has {len(data)} bytes, more than {limit}")
-    if data.count(b"<") - data.count(b"</") > terms.XML_ELEMENTS_MAX:
-        raise TooLargeError(f"the XML has more than {terms.XML_ELEMENTS_MAX} elements")
+    # An attribute takes as much as an element, and is compared with its neighbours besides.
+    if data.count(b"<") - data.count(b"</") + data.count(b"=") > terms.XML_ELEMENTS_MAX:
+        raise TooLargeError(
+            f"the XML has more than {terms.XML_ELEMENTS_MAX} elements and attributes"
+        )
     try:
         root = _parse(data)
     except etree.XMLSyntaxError as error:

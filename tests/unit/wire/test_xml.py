@@ -43,6 +43,8 @@ def test_more_elements_than_a_tree_may_have() -> None:
     assert len(xml.parse_xml(b"<a>" + b"<b/>" * (most - 1) + b"</a>")) == most - 1
     with pytest.raises(TooLargeError, match="elements"):
         xml.parse_xml(b"<a>" + b"<b></b>" * most + b"</a>")
+    with pytest.raises(TooLargeError, match="attributes"):
+        xml.parse_xml(b"<a " + b" ".join(b"b%d=''" % n for n in range(most)) + b"/>")
 
 
 def test_longer_than_the_limit() -> None:
