@@ -94,6 +94,7 @@ class RunningServer:
         where = ["--bind", "127.0.0.1", "--workers", "1"]
         where += ["--http-port", str(self.http_port), "--https-port", str(self.https_port)]
         with self.log.open("ab") as log:
+            self._log_begin = log.tell()
             self._process = subprocess.Popen(
                 [BIN / "deploy-server", "run", *where, *options],
                 env={**os.environ, **self.environ},
@@ -111,6 +112,8 @@ class RunningServer:
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(f"ended with {self._process.returncode}")
+        if "Console: " not in self.log.read_text()[self._log_begin :]:
+            return False
         try:
             return self.get("/healthz").status == 200
         except (URLError, ConnectionError):
