@@ -5,6 +5,8 @@ services/sweeping.py's business.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, BinaryIO
 
@@ -20,7 +22,7 @@ from deploy_server.domain.spec import PackageSpec
 from deploy_server.services.filling import bare_name, fill, kind_of, put_info
 from deploy_server.services.intake import Intake, Progress
 from deploy_server.services.settings import get_setting
-from deploy_server.storage.allocation import allocate
+from deploy_server.storage.allocation import allocate, give_back, last_allocated
 from deploy_server.storage.fragments import FragmentStore, Staging
 from deploy_server.storage.models import Package
 from deploy_server.storage.types import fold
@@ -82,7 +84,7 @@ def build_package(
         Conflict: the name is taken.
         TooLarge: the file is larger than `max_bytes`.
         StorageError: the disk is full or refuses.
-        After any of them nothing is left but, perhaps, an unused id.
+        After any of them nothing is left; only a crash may leave an unused id behind.
     """
     check_spec(spec, source is not None)
     refuse_taken_name(session, spec.name)
@@ -90,9 +92,8 @@ def build_package(
     if intake is not None:
         kind_of(spec, intake.head)
     ratio = fragment_ratio(session)
-    package_id = _new_id(session, now)
     name = bare_name(file_name)
-    with store.begin(package_id) as staging:
+    with _new_id(session, now) as package_id, store.begin(package_id) as staging:
         content = None
         if intake is not None:
             content = fill(
@@ -193,10 +194,7 @@ def settle(session: Session, staging: Staging, package: Package) -> None:
 
 def _follow_row(session: Session, staging: Staging, package_id: int, revision: int) -> None:
     try:
-        session.rollback()
-    except InvalidRequestError:  # it was interrupted between two of its own steps
-        session.invalidate()
-    try:
+        _roll_back(session)
         found = session.scalar(select(Package.revision).where(Package.id == package_id))
         session.rollback()
     except DBAPIError:
@@ -206,11 +204,23 @@ def _follow_row(session: Session, staging: Staging, package_id: int, revision: i
         staging.finish()
 
 
-def _new_id(session: Session, now: datetime) -> int:
-    """Return a package id that was never given out; committed, so that it never will be again."""
+def _roll_back(session: Session) -> None:
+    try:
+        session.rollback()
+    except InvalidRequestError:  # it was interrupted between two of its own steps
+        session.invalidate()
+
+
+@contextmanager
+def _new_id(session: Session, now: datetime) -> Iterator[int]:
+    """Yield a package id that was never given out; committed, so that nobody else gets it.
+
+    Where the block fails and left no row, nobody has seen the id, and it is given back.
+    """
     seconds = int(now.timestamp())
     # Past the last possible id, as after 2038, there is only counting on.
     at_least = seconds if _ID_MIN <= seconds <= PACKAGE_ID_MAX else _ID_MIN
+    before = last_allocated(session, "package", lock=True)
     package_id = allocate(session, "package", at_least)
     if package_id > PACKAGE_ID_MAX:
         session.rollback()
@@ -219,4 +229,13 @@ def _new_id(session: Session, now: datetime) -> int:
             "Look whether the clock of this server was ever wrong",
         )
     session.commit()
-    return package_id
+    try:
+        yield package_id
+    except BaseException:
+        with suppress(DBAPIError):  # what failed first is what people need to hear
+            _roll_back(session)
+            if session.get(Package, package_id) is None:
+                last = package_id - 1 if before is None else before
+                give_back(session, "package", package_id, last)
+            session.commit()
+        raise

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import case
+from sqlalchemy import case, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -35,7 +35,26 @@ def allocate(session: Session, series: str, at_least: int, count: int = 1) -> in
     return last - count + 1
 
 
-def last_allocated(session: Session, series: str) -> int | None:
-    """Return the last number given out, None before the first."""
-    found = session.get(Allocation, series, populate_existing=True)
-    return None if found is None else found.last
+def give_back(session: Session, series: str, number: int, before: int) -> None:
+    """Take back that `number` was given out, where nobody got another one since.
+
+    Args:
+        session: whose commit makes it so.
+        series: as for `allocate`.
+        number: that nobody ever saw.
+        before: what `last_allocated` said, locked, in the transaction that allocated.
+    """
+    mine = Allocation.series == series, Allocation.last == number
+    session.execute(update(Allocation).where(*mine).values(last=before))
+
+
+def last_allocated(session: Session, series: str, *, lock: bool = False) -> int | None:
+    """Return the last number given out, None before the first.
+
+    Args:
+        session: where from.
+        series: as for `allocate`.
+        lock: keep others from getting the next one until this transaction ends.
+    """
+    found = select(Allocation.last).where(Allocation.series == series)
+    return session.scalar(found.with_for_update() if lock else found)

@@ -3,7 +3,7 @@ import threading
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from deploy_server.storage.allocation import allocate, last_allocated
+from deploy_server.storage.allocation import allocate, give_back, last_allocated
 from deploy_server.storage.database import session_factory
 
 
@@ -39,6 +39,21 @@ def test_what_was_not_committed_is_not_used_up(session: Session) -> None:
     allocate(session, "package", 500)
     session.rollback()
     assert allocate(session, "package", 500) == 500
+
+
+def test_what_nobody_saw_can_be_given_back(session: Session) -> None:
+    allocate(session, "package", 500)
+    before = last_allocated(session, "package", lock=True)
+    assert before == 500
+    give_back(session, "package", allocate(session, "package", 900), before)
+    assert last_allocated(session, "package") == 500
+
+
+def test_nothing_is_given_back_once_the_next_is_out(session: Session) -> None:
+    first = allocate(session, "package", 500)
+    allocate(session, "package", 500)
+    give_back(session, "package", first, 3)
+    assert last_allocated(session, "package") == 501
 
 
 def test_many_at_the_same_time_get_different_numbers(engine: Engine) -> None:

@@ -20,7 +20,7 @@ from deploy_server.domain.errors import Conflict, SpecError, SpecErrors, Storage
 from deploy_server.domain.package import PackageSpec
 from deploy_server.services.building import build_package
 from deploy_server.services.settings import set_setting
-from deploy_server.storage.allocation import allocate
+from deploy_server.storage.allocation import allocate, last_allocated
 from deploy_server.storage.fragments import LocalFragmentStore
 from deploy_server.storage.models import Package
 from tests.support.archive_bytes import tar_gz, zip_
@@ -77,6 +77,7 @@ def nothing_is_left(session: Session, store: LocalFragmentStore) -> bool:
     session.rollback()
     rows = session.scalars(select(Package)).all()
     staged = list(store.staging.iterdir()) if store.staging.exists() else []
+    assert last_allocated(session, "package") in (None, ID - 1)
     return not rows and not store.ids() and not staged
 
 
@@ -286,7 +287,7 @@ def test_a_name_is_taken_in_any_spelling(session: Session, store: LocalFragmentS
         build(session, store, replace(COMMAND, name="GRÖSSE"))
     first.deleted_at = NOW
     session.commit()
-    assert build(session, store, replace(COMMAND, name="GRÖSSE")).id == ID + 1
+    assert build(session, store, replace(COMMAND, name="GRÖSSE")).id == ID + 1  # never the same
 
 
 def test_a_name_that_is_taken_meanwhile(session: Session, store: LocalFragmentStore) -> None:
@@ -405,8 +406,11 @@ def test_a_commit_that_fails_takes_the_files_back(
 def test_an_interrupt_after_the_commit_keeps_the_files(
     session: Session, store: LocalFragmentStore
 ) -> None:
+    pressed: list[bool] = []
+
     def interrupt(_: Session) -> None:
-        if store.ids():
+        if store.ids() and not pressed:
+            pressed.append(True)
             raise KeyboardInterrupt
 
     event.listen(session, "after_commit", interrupt)
