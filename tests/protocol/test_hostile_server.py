@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.benchmarks.measure import PeakMemory, memory
 from tests.support.apps import OCS, Site
 from tests.support.hostile import DEVICE_ID, PROLOG, deep, entity_documents, mutations
 from tests.support.server import RunningServer
@@ -269,13 +270,10 @@ def test_bodies_that_never_come_hold_nobody_up(server: RunningServer) -> None:
 @pytest.mark.slow
 def test_memory_comes_back(server: RunningServer) -> None:
     """A thousand of the worst bodies: never 256 MiB above, and back at its level afterwards."""
-    from tests.benchmarks.measure import PeakMemory, memory
-
     dice = random.Random(1000)
     inventory = Exchange("agent-02-inventory-first").request.body
     worst = [
         bomb(),
-        bomb(256 * MiB),
         zlib.compress(deep(100_000)),
         zlib.compress(b"<REQUEST>" + b"<a b='c'/>" * 1_500_000),
         zlib.compress(b"<REQUEST " + b"".join(b"a%d='b' " % n for n in range(300_000))),
@@ -284,13 +282,15 @@ def test_memory_comes_back(server: RunningServer) -> None:
         inventory,
         *mutations(8, dice, compressed=True),
     ]
-    for body in worst:
-        exchange(server, request(body))
-    before = memory(server.pid, "rss")
+    idle = memory(server.pid, "rss")
     with PeakMemory(server.pid, "rss") as watched:
+        # Every thread keeps a heap of its own: its first bad message is what makes it grow.
+        for number in range(10 * len(worst)):
+            exchange(server, request(worst[number % len(worst)]))
+        warm = memory(server.pid, "rss")
         for number in range(1000):
             exchange(server, request(worst[number % len(worst)]))
     assert still_answers(server)
     after = memory(server.pid, "rss")
-    assert watched.peak < before + 256, (before, watched.peak)
-    assert after < before + 32, (before, after)
+    assert watched.peak < idle + 256, (idle, watched.peak)
+    assert after < warm + 16, (idle, warm, after)
