@@ -53,6 +53,8 @@ CLASS_NAMES = {
     ResultClass.ERROR: "error",
 }
 
+SENTENCE_MAX = 1000  # characters
+
 _BETWEEN_ATTRIBUTES = re.compile(r'" (?=[A-Z_0-9]+=")')
 _DIRECTIONS = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -143,8 +145,8 @@ def plural(number: int, one: str, many: str = "") -> str:
 
 
 def sentence(text: str) -> str:
-    """The text as a sentence: a capital first, a full stop last."""
-    text = text.strip()
+    """The text as a sentence: a capital first, a full stop last, and no longer than a page takes."""
+    text = shorten(text.strip(), SENTENCE_MAX)
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?:" else ".")

@@ -1,0 +1,201 @@
+"""Deploying: nothing is assigned that was not previewed, and the preview is what happens."""
+
+import re
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from deploy_server.storage.models import Activation, Assignment, GroupAssignment
+from tests.support.console import Browser, Console
+from tests.support.factories import make_activation, make_computer, make_group, make_package
+
+FORM = {"target": "search", "q": ""}
+
+
+def seal(page: str) -> str:
+    found = re.search(r'name="seal" value="([0-9a-f]{32})"', page)
+    return found.group(1) if found else ""
+
+
+def deploy(browser: Browser, **form: Any) -> str:
+    """Preview and then assign; returns where it leads."""
+    sent = {**FORM, **form}
+    browser.get("/deploy")
+    preview = browser.post("/deploy/preview", sent, fetch=True)
+    answer = browser.post("/deploy", {**sent, "do": "assign", "seal": seal(preview.text)})
+    assert answer.status_code == 302, answer.text
+    return answer.location
+
+
+def statuses(console: Console) -> list[str]:
+    with console.sessions() as session:
+        return list(session.scalars(select(Assignment.status)))
+
+
+@pytest.fixture
+def activation(console: Console) -> Activation:
+    with console.session() as session:
+        return make_activation(session, make_package(session, name="Tool", os="linux"))
+
+
+def test_without_activations_it_says_what_comes_first(admin: Browser) -> None:
+    assert "Nothing can be deployed yet" in admin.get("/deploy").text
+
+
+def test_a_search_is_previewed_then_assigned(
+    admin: Browser, console: Console, activation: Activation
+) -> None:
+    with console.session() as session:
+        make_computer(session, tag="LYON")
+        make_computer(session, tag="LYON")
+        make_computer(session, tag="LYON", os_family="windows", os="Windows 11")
+        make_computer(session, tag="PARIS")
+    form = {"activation": activation.id, "q": "tag = LYON"}
+    preview = admin.post("/deploy/preview", {**FORM, **form}, fetch=True).text
+    assert "Deploy to 2 computers" in preview
+    assert "1 computer skipped" in preview
+    assert statuses(console) == []
+    assert deploy(admin, **form) == f"/packages/{activation.package_id}"
+    assert statuses(console) == ["WAITING", "WAITING"]
+    page = admin.get(f"/packages/{activation.package_id}").text
+    assert "Tool: 2 computers will be told at the next contact." in page
+    assert "Skipped 1 computer" in page
+
+
+@pytest.mark.parametrize("change", [{"q": ""}, {"force": "1"}, {"target": "group"}, {"seal": ""}])
+def test_what_was_not_previewed_is_not_assigned(
+    admin: Browser, console: Console, activation: Activation, change: dict[str, str]
+) -> None:
+    with console.session() as session:
+        make_computer(session, tag="LYON")
+        make_computer(session)
+    sent = {**FORM, "activation": activation.id, "q": "tag = LYON"}
+    page = admin.post("/deploy/preview", sent, fetch=True).text
+    answer = admin.post("/deploy", {**sent, "seal": seal(page), "do": "assign", **change})
+    assert answer.status_code == 200
+    assert "Who gets it" in answer.text
+    assert statuses(console) == []
+
+
+def test_without_script_a_button_shows_the_preview(
+    admin: Browser, console: Console, activation: Activation
+) -> None:
+    with console.session() as session:
+        make_computer(session)
+    form = {**FORM, "activation": activation.id, "do": "preview"}
+    page = admin.post("/deploy", form).text
+    assert "Deploy to 1 computer" in page
+    assert seal(page)
+
+
+def test_ticked_computers(admin: Browser, console: Console, activation: Activation) -> None:
+    with console.session() as session:
+        one, two = make_computer(session, name="one"), make_computer(session, name="two")
+        make_computer(session)
+    page = admin.get(f"/deploy?computer={one.id}&computer={two.id}").text
+    assert "The 2 that were ticked" in page
+    assert "one, two" in re.sub(r"\s+", " ", page)
+    deploy(admin, activation=activation.id, target="ticked", computer=[one.id, two.id])
+    assert statuses(console) == ["WAITING", "WAITING"]
+
+
+def test_one_computer_leads_back_to_it(
+    admin: Browser, console: Console, activation: Activation
+) -> None:
+    with console.session() as session:
+        computer = make_computer(session)
+    location = deploy(admin, activation=activation.id, target="ticked", computer=computer.id)
+    assert location == f"/computers/{computer.id}"
+
+
+def test_a_group(admin: Browser, console: Console, activation: Activation) -> None:
+    with console.session() as session:
+        group = make_group(session, make_computer(session), name="Pilot")
+    assert "Pilot (1 computer)" in admin.get(f"/deploy?group={group.id}").text
+    deploy(admin, activation=activation.id, target="group", group=group.id)
+    with console.sessions() as session:
+        assert session.scalars(select(GroupAssignment.group_id)).one() == group.id
+
+
+def test_several_packages_at_once(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        first, second = make_activation(session), make_activation(session)
+        make_computer(session)
+    location = deploy(admin, activation=[first.id, second.id])
+    assert location == "/packages"
+    assert len(statuses(console)) == 2
+
+
+def test_options_are_kept(admin: Browser, console: Console, activation: Activation) -> None:
+    with console.session() as session:
+        make_computer(session)
+    deploy(admin, activation=activation.id, force="1", schedule="2026-12-24T18:30",
+           postcmd="COMMAND", command="shutdown -h +5")  # fmt: skip
+    with console.sessions() as session:
+        row = session.scalars(select(Assignment)).one()
+    assert (row.force, row.schedule, row.postcmd) == (True, "2026/12/24 18:30", "shutdown -h +5")
+    assert row.assigned_by == "superadmin"
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ({"q": "name = = x"}, "character"),
+        ({"schedule": "tomorrow"}, "no time"),
+        ({"schedule": "2026-02-30T10:00"}, "no time"),
+        ({"target": "group", "group": "77"}, "no group is chosen"),
+        ({"target": "group"}, "no group is chosen"),
+        ({"target": "ticked", "computer": "77"}, ""),
+    ],
+)
+def test_what_cannot_be_done_is_named_in_the_preview(
+    admin: Browser, console: Console, activation: Activation, form: dict[str, str], says: str
+) -> None:
+    admin.get("/deploy")
+    sent = {**FORM, "activation": activation.id, **form}
+    answer = admin.post("/deploy/preview", sent, fetch=True)
+    assert answer.status_code == 200
+    assert says in answer.text.lower()
+    assert 'value="assign"' not in answer.text or "disabled" in answer.text
+
+
+@pytest.mark.parametrize("value", ["", "x", "0", "99", "-1"])
+def test_an_activation_that_is_not_there_is_not_offered(
+    admin: Browser, console: Console, activation: Activation, value: str
+) -> None:
+    answer = admin.post("/deploy/preview", {**FORM, "activation": value}, fetch=True)
+    assert "Tick a package" in answer.text
+
+
+def test_an_ended_activation_is_not_offered(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        ended = make_activation(session, ended_at=console.clock())
+    answer = admin.post("/deploy/preview", {**FORM, "activation": ended.id}, fetch=True)
+    assert "Tick a package" in answer.text
+
+
+def test_a_package_with_one_activation_is_ticked(admin: Browser, activation: Activation) -> None:
+    page = admin.get(f"/deploy?package={activation.package_id}").text
+    assert f'name="activation" value="{activation.id}" checked' in page
+
+
+def test_tags_limit_who_gets_it_and_take_groups_away(
+    console: Console, activation: Activation
+) -> None:
+    with console.session() as session:
+        make_computer(session, tag="LYON")
+        paris = make_computer(session, tag="PARIS")
+        group = make_group(session, paris)
+    lyon = console.user("admin", "LYON")
+    assert 'value="group"' not in lyon.get("/deploy").text
+    sent = {**FORM, "activation": activation.id}
+    assert "Deploy to 1 computer" in lyon.post("/deploy/preview", sent, fetch=True).text
+    for form in ({"target": "group", "group": group.id},
+                 {"target": "ticked", "computer": paris.id}):  # fmt: skip
+        page = lyon.post("/deploy/preview", {**sent, **form}, fetch=True).text
+        assert 'value="assign"' not in page
+    deploy(lyon, activation=activation.id)
+    with console.sessions() as session:
+        assert session.scalars(select(Assignment.computer_id)).all() != [paris.id]
+        assert len(session.scalars(select(Assignment)).all()) == 1

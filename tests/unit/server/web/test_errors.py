@@ -1,0 +1,145 @@
+"""Errors as answers: a page for people, a line or JSON for machines, never a traceback."""
+
+import logging
+
+import pytest
+from flask import Flask
+from sqlalchemy.exc import OperationalError
+
+from deploy_server.domain.errors import (
+    BadMessage,
+    Conflict,
+    DeployError,
+    Forbidden,
+    NotFound,
+    SpecError,
+    StorageError,
+    TooLarge,
+)
+from deploy_server.web.app import create_app
+from deploy_server.web.rights import Right, needs
+from tests.support.console import BASE, Browser, Console
+
+ERRORS = [
+    (SpecError("name", "the name is taken", "Choose another"), 422),
+    (BadMessage("it makes no sense", "Send sense"), 400),
+    (Forbidden("you may not", "Ask"), 403),
+    (NotFound("there is none", "Look again"), 404),
+    (Conflict("somebody was faster", "Reload"), 409),
+    (TooLarge("too many bytes", "Send fewer"), 413),
+    (StorageError("the disk is full", "Free some space"), 503),
+    (DeployError("it failed", "Do something"), 500),
+]
+
+
+def failing(app: Flask, path: str, error: Exception) -> None:
+    """Make an address that fails."""
+
+    @needs(Right.PUBLIC)
+    def view() -> str:
+        raise error
+
+    app._got_first_request = False  # routes are usually complete before the first request
+    app.add_url_rule(path, path, view)
+
+
+@pytest.mark.parametrize(("error", "status"), ERRORS, ids=lambda value: type(value).__name__)
+def test_people_read_what_why_and_what_to_do(
+    console: Console, error: DeployError, status: int
+) -> None:
+    failing(console.app, "/failing", error)
+    answer = console.browser().get("/failing")
+    assert answer.status_code == status
+    assert error.message[1:] in answer.text
+    assert error.hint in answer.text
+    assert answer.mimetype == "text/html"
+
+
+@pytest.mark.parametrize(("error", "status"), ERRORS, ids=lambda value: type(value).__name__)
+def test_machines_read_one_line(console: Console, error: DeployError, status: int) -> None:
+    failing(console.app, "/download/x", error)
+    answer = console.browser().get("/download/x")
+    assert (answer.status_code, answer.mimetype) == (status, "text/plain")
+    assert answer.text == f"{error.message}. {error.hint}.\n"
+
+
+def test_scripts_read_json(console: Console) -> None:
+    failing(console.app, "/failing", Conflict("somebody was faster", "Reload"))
+    answer = console.browser().get("/failing", headers={"X-Requested-With": "fetch"})
+    assert answer.status_code == 409
+    assert answer.json == {
+        "error": "Conflict",
+        "message": "somebody was faster",
+        "hint": "Reload",
+    }
+
+
+def test_a_mistake_is_logged_and_not_shown(
+    console: Console, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing(console.app, "/failing", RuntimeError("secret detail"))
+    with caplog.at_level(logging.ERROR):
+        answer = console.browser().get("/failing")
+    assert answer.status_code == 500
+    assert "The server made a mistake; nothing was changed." in answer.text
+    assert "secret detail" not in answer.text
+    assert "Traceback" not in answer.text
+    assert "secret detail" in caplog.text
+
+
+def test_a_database_that_refuses_is_no_mistake(
+    console: Console, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = OperationalError("INSERT secret", {}, Exception("database or disk is full"))
+    failing(console.app, "/failing", error)
+    answer = console.browser().get("/failing")
+    assert answer.status_code == 503
+    assert "The database cannot take that now" in answer.text
+    assert "INSERT" not in answer.text
+    assert "disk is full" in caplog.text
+
+
+def test_a_wrong_address_leads_back(admin: Browser) -> None:
+    answer = admin.get("/nothing/here")
+    assert answer.status_code == 404
+    assert "There is nothing at this address." in answer.text
+    assert 'href="/"' in answer.text
+
+
+def test_a_wrong_method_names_the_right_ones(admin: Browser) -> None:
+    answer = admin.get("/logout")
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["Allow"]
+    assert "Use the buttons" in answer.text
+
+
+def test_a_body_that_is_too_large_is_named(admin: Browser) -> None:
+    answer = admin.post("/groups", {"name": "x" * 3_000_000})
+    assert answer.status_code == 413
+    assert "Select fewer rows" in answer.text
+
+
+def test_whoever_is_logged_in_keeps_the_menu(admin: Browser) -> None:
+    assert '<nav class="menu"' in admin.get("/packages/1").text
+    assert admin.get("/packages/1").status_code == 404
+
+
+def test_a_path_with_a_slash_too_many_is_no_error(admin: Browser) -> None:
+    assert admin.get("/computers/").status_code in (301, 308, 404)
+
+
+def test_health_needs_the_database_and_the_packages(console: Console) -> None:
+    client = console.app.test_client()
+    assert client.get("/healthz", base_url=BASE).text == "ok\n"
+    console.config.download.rmdir()
+    sick = client.get("/healthz", base_url=BASE)
+    assert sick.status_code == 503
+    assert "cannot be reached" in sick.text
+
+
+def test_plain_http_has_no_console(console: Console) -> None:
+    app = create_app(console.config, scheme="http")
+    client = app.test_client()
+    for path in ("/", "/login", "/packages", "/static/css/base.css", "/healthz", "/account"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.mimetype) == (404, "text/plain")

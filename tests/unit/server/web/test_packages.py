@@ -1,0 +1,193 @@
+"""The list of packages, a package's page, deletion, export."""
+
+import io
+import re
+import zipfile
+
+import pytest
+
+from deploy_server.storage.models import Package
+from tests.support.archive_bytes import tar_gz
+from tests.support.console import Browser, Console
+from tests.support.factories import (
+    make_activation,
+    make_assignment,
+    make_computer,
+    make_group,
+    make_group_assignment,
+    make_package,
+)
+
+
+def names(page: str) -> list[str]:
+    """The packages of a list, in order."""
+    return re.findall(r'<a class="cut" title="([^"]*)" href="/packages/\d+">', page)
+
+
+def built(browser: Browser) -> str:
+    """The address of a package that was really built."""
+    form = {
+        "name": "Real",
+        "os": "linux",
+        "action": "LAUNCH",
+        "target": "install.sh",
+        "priority": "5",
+        "file": (io.BytesIO(tar_gz({"install.sh": b"x"})), "real.tar.gz"),
+        "do": "build",
+    }
+    browser.get("/packages/build")
+    return browser.post("/packages/build", form).location
+
+
+def test_no_packages_teach_the_next_step(admin: Browser) -> None:
+    page = admin.get("/packages").text
+    assert "No packages yet" in page
+    assert 'href="/packages/build"' in page
+    assert "No package was deleted" in admin.get("/packages?deleted=1").text
+
+
+def test_the_newest_comes_first_and_columns_sort(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        make_package(session, name="Banana", size=10)
+        make_package(session, name="apple", size=30)
+        make_package(session, name="Cherry", size=20)
+    assert names(admin.get("/packages").text) == ["Cherry", "apple", "Banana"]
+    assert names(admin.get("/packages?sort=name").text) == ["apple", "Banana", "Cherry"]
+    assert names(admin.get("/packages?sort=size&desc=1").text) == ["apple", "Cherry", "Banana"]
+
+
+def test_a_column_nobody_knows_is_refused(admin: Browser) -> None:
+    answer = admin.get("/packages?sort=password_hash")
+    assert answer.status_code == 422
+    assert "cannot be sorted by" in answer.text
+
+
+@pytest.mark.parametrize("query", ["BANANA", "ticket 7", "setup.exe", "1800000"])
+def test_the_filter_finds_name_description_command_and_id(
+    admin: Browser, console: Console, query: str
+) -> None:
+    with console.session() as session:
+        make_package(session, id=1_800_000_777, name="Banana", description="Ticket 7",
+                     target="setup.exe /S")  # fmt: skip
+        make_package(session, id=1_700_000_001, name="Other", target="x")
+    assert names(admin.get(f"/packages?q={query}").text) == ["Banana"]
+    assert "No package matches" in admin.get("/packages?q=nothing-like-it").text
+
+
+def test_counters_are_links_to_the_lists_they_count(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        activation = make_activation(session)
+        for status in ("WAITING", "NOTIFIED", "SUCCESS", "SUCCESS", "ERR_BAD_DIGEST", "SUCCESS_3"):
+            make_assignment(session, activation=activation, status=status)
+    page = admin.get("/packages").text
+    links = re.findall(r'<a class="count (\w+)" href="([^"]+)">(\d+)</a>', page)
+    assert {(kind, count) for kind, _, count in links} == {
+        ("waiting", "1"), ("notified", "1"), ("success", "2"), ("error", "2")
+    }  # fmt: skip
+    for _, address, count in links:
+        listed = admin.get(address.replace("&amp;", "&")).text
+        assert f"1–{count}" in listed
+        assert f"of {count} computers" in re.sub(r"\s+", " ", listed)
+
+
+def test_long_lists_have_pages(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        for number in range(53):
+            make_package(session, name=f"package {number:02d}")
+    first = admin.get("/packages?sort=name").text
+    assert len(names(first)) == 50
+    assert "page=2" in first
+    last = admin.get("/packages?sort=name&page=2").text
+    assert names(last) == ["package 50", "package 51", "package 52"]
+    assert names(admin.get("/packages?sort=name&page=99").text) == names(last)
+    assert len(names(admin.get("/packages?page=-1").text)) == 50
+    assert len(names(admin.get("/packages?page=x").text)) == 50
+
+
+def test_a_package_s_page_says_everything(admin: Browser, console: Console) -> None:
+    address = built(admin)
+    page = admin.get(address).text
+    for text in ("Execute a file", "real.tar.gz", "Not activated yet", "GARDEFOU=", "MD5, Hexa",
+                 "3 files in the published folder", "superadmin"):  # fmt: skip
+        assert text in page, text
+
+
+def test_its_results_are_drawn_and_linked(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        activation = make_activation(session)
+        package_id = activation.package_id
+        for status in ("WAITING", "SUCCESS", "SUCCESS_ALREADY_SETUP", "ERR_EXIT_CODE_7"):
+            make_assignment(session, activation=activation, status=status)
+    for address in (f"/packages/{package_id}", f"/packages/{package_id}/counts"):
+        page = admin.get(address).text
+        assert "WAITING NOTIFICATION" in page
+        assert "25.0 %" in page
+        assert 'class="slice already"' in page
+        assert f"/packages/{package_id}/results?status=ERR_EXIT_CODE_7" in page
+
+
+def test_deleting_shows_first_what_it_touches(admin: Browser, console: Console) -> None:
+    address = built(admin)
+    package_id = int(address.rpartition("/")[2])
+    with console.session() as session:
+        activation = make_activation(session, session.get_one(Package, package_id))
+        make_assignment(session, activation=activation)
+        make_assignment(session, activation=activation)
+        make_assignment(session, activation=activation, status="NOTIFIED")
+    page = admin.get(f"/packages/delete?package={package_id}").text
+    assert "1 activation ends" in page
+    assert "2 computers that wait will not be told" in page
+    assert "1 computer was told already" in page
+    with console.sessions() as session:
+        assert session.get_one(Package, package_id).deleted_at is None
+    answer = admin.post("/packages/delete", {"package": package_id})
+    assert answer.location == "/packages"
+    assert "Deleted 1 package with 1 activation" in admin.get("/packages").text
+    with console.sessions() as session:
+        assert session.get_one(Package, package_id).deleted_at is not None
+    assert not (console.config.download / str(package_id)).exists()
+    assert "This package was deleted" in admin.get(address).text
+    assert names(admin.get("/packages?deleted=1").text) == ["Real"]
+
+
+def test_deleting_nothing_says_so(admin: Browser) -> None:
+    assert admin.get("/packages/delete").location == "/packages"
+    assert "Tick at least one package" in admin.get("/packages").text
+    assert admin.post("/packages/delete").status_code == 404
+    assert admin.get("/packages/delete?package=1").status_code == 404
+
+
+def test_export_is_a_zip_of_the_folder(admin: Browser) -> None:
+    address = built(admin)
+    answer = admin.get(f"{address}/export")
+    assert answer.mimetype == "application/zip"
+    listed = zipfile.ZipFile(io.BytesIO(answer.data)).namelist()
+    assert any(name.endswith("info") for name in listed)
+
+
+@pytest.mark.parametrize("path", ["1", "99999999999999999999", "x", "-1"])
+def test_a_package_that_is_not_there_is_a_page(admin: Browser, path: str) -> None:
+    answer = admin.get(f"/packages/{path}")
+    assert answer.status_code == 404
+    assert "Overview" in answer.text or "overview" in answer.text
+
+
+def test_tags_limit_the_counts(console: Console) -> None:
+    with console.session() as session:
+        activation = make_activation(session)
+        for tag in ("LYON", "PARIS", "PARIS"):
+            make_assignment(session, make_computer(session, tag=tag), activation)
+    page = console.user("viewer", "lyon").get(f"/packages/{activation.package_id}/counts").text
+    assert ">1</text>" in page
+    assert (
+        ">3</text>" in console.user("viewer").get(f"/packages/{activation.package_id}/counts").text
+    )
+
+
+def test_members_of_a_group_count_before_their_contact(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        activation = make_activation(session)
+        group = make_group(session, make_computer(session), make_computer(session))
+        make_group_assignment(session, group, activation)
+    page = admin.get(f"/packages/{activation.package_id}/counts").text
+    assert ">2</text>" in page
