@@ -18,7 +18,13 @@ from typing import Any, TypeVar
 from wsgiref.types import WSGIApplication
 
 from deploy_server.web.gateway.answer import Answer, ask
-from deploy_server.web.gateway.body import Body, BodyTooSlow, BodyWithoutLength, ClientGone
+from deploy_server.web.gateway.body import (
+    Body,
+    BodyBroken,
+    BodyTooSlow,
+    BodyWithoutLength,
+    ClientGone,
+)
 from deploy_server.web.gateway.environ import make_environ
 from deploy_server.web.gateway.exchange import Exchange, Receive, Scope, Send
 
@@ -95,6 +101,9 @@ class Gateway:
             finally:
                 if answer.rest is not None:
                     await self._in_thread(context, answer.close)
+        except BodyBroken:
+            body.is_complete = True
+            await self._refuse(exchange, body, 400, "The request broke off. Send it again.")
         except BodyTooSlow:
             body.is_complete = True  # nothing more of it is wanted
             text = "The request did not arrive completely. Send it again."

@@ -27,6 +27,10 @@ class ClientGone(Exception):
     """Nobody waits for the answer any more."""
 
 
+class BodyBroken(Exception):
+    """The body broke off, or its chunks are none."""
+
+
 class BodyTooSlow(Exception):
     """The body does not arrive."""
 
@@ -59,7 +63,7 @@ class Body:
         Raises:
             BodyTooSlow: it does not arrive.
             BodyWithoutLength: it is longer than `limit`, and nobody said so.
-            ClientGone: it will not arrive.
+            BodyBroken: it will not arrive.
         """
         if self.is_complete:
             return
@@ -78,6 +82,9 @@ class Body:
                     spool.write(piece)
         except TimeoutError:
             raise BodyTooSlow from None
+        except ClientGone:
+            # Perhaps nobody is left to be told; but granian says it to who sent broken chunks.
+            raise BodyBroken from None
         if more:
             raise BodyWithoutLength
         self.length = spool.tell()
