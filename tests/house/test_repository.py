@@ -13,7 +13,9 @@ from tests.support.repository import PACKAGES, ROOT, tracked_files
 
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE" + rb" KEY-----")
 #: Addresses and folders of the machine that somebody happened to work on.
-OF_A_MACHINE = re.compile(rb"index-url|/" + rb"work/(main|venv|shared)|pypi\.(?!org/p)[a-z]+\.")
+OF_A_MACHINE = re.compile(
+    rb"index-" + rb"url|/" + rb"work/(main|venv|shared)|pypi\.(?!org/p)[a-z]+\."
+)
 
 
 def test_no_private_key_is_committed() -> None:

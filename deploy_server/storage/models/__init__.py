@@ -1,0 +1,44 @@
+"""Every table: what the database holds, with its facts as constraints.
+
+Text that people search stands twice: verbatim, and folded (`fold`) in a column `*_key`.
+Names: house.md 8. Ids of packages are never used again, so deleted packages keep their row.
+"""
+
+from deploy_server.storage.models.assignments import Assignment, Report
+from deploy_server.storage.models.base import Base
+from deploy_server.storage.models.computers import (
+    Computer,
+    ComputerAddress,
+    ComputerSection,
+    DownloadHistory,
+    SectionContent,
+    SoftwareItem,
+    SoftwareSet,
+    SoftwareSetItem,
+)
+from deploy_server.storage.models.console import Counter, Setting, User
+from deploy_server.storage.models.groups import Group, GroupAssignment, GroupMember
+from deploy_server.storage.models.packages import Activation, Allocation, Package
+
+__all__ = [
+    "Activation",
+    "Allocation",
+    "Assignment",
+    "Base",
+    "Computer",
+    "ComputerAddress",
+    "ComputerSection",
+    "Counter",
+    "DownloadHistory",
+    "Group",
+    "GroupAssignment",
+    "GroupMember",
+    "Package",
+    "Report",
+    "SectionContent",
+    "Setting",
+    "SoftwareItem",
+    "SoftwareSet",
+    "SoftwareSetItem",
+    "User",
+]

@@ -1,0 +1,83 @@
+"""Packages on computers: how far each is, and every result that ever arrived."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, Index, SmallInteger, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from deploy_server.storage.models.base import Base, big_integer
+from deploy_server.storage.models.computers import Computer
+from deploy_server.storage.models.packages import Activation, Package
+from deploy_server.storage.types import Key
+
+
+class Assignment(Base):
+    """A package for a computer, and how far it is. One row per pair.
+
+    `status` is WAITING, NOTIFIED or the result verbatim; `status_class` is its ResultClass.
+    A row with `cleared_at` was validated away: it counts nowhere and is not offered, but keeps
+    a group from offering the same attempt again.
+    """
+
+    __tablename__ = "assignment"
+    __table_args__ = (
+        UniqueConstraint("computer_id", "package_id"),
+        Index("ix_assignment_counts", "package_id", "cleared_at", "status_class", "status"),
+        Index("ix_assignment_open", "computer_id", "cleared_at", "status_class"),
+        Index("ix_assignment_group_id", "group_id", "package_id"),
+        Index("ix_assignment_since", "status_class", "since"),
+        Index("ix_assignment_activation_id", "activation_id"),
+    )
+
+    id: Mapped[int] = mapped_column(big_integer(), primary_key=True)
+    computer_id: Mapped[int] = mapped_column(ForeignKey("computer.id", ondelete="CASCADE"))
+    package_id: Mapped[int] = mapped_column(ForeignKey("package.id"))
+    activation_id: Mapped[int] = mapped_column(ForeignKey("activation.id"))
+    group_id: Mapped[int | None] = mapped_column(
+        ForeignKey("computer_group.id", ondelete="SET NULL")
+    )
+    attempt: Mapped[int] = mapped_column(BigInteger)
+    status: Mapped[str] = mapped_column(Key)
+    status_class: Mapped[int] = mapped_column(SmallInteger)
+    since: Mapped[datetime]  # of this status
+    force: Mapped[bool] = mapped_column(default=False)
+    schedule: Mapped[str] = mapped_column(default="")
+    postcmd: Mapped[str] = mapped_column(Text, default="")
+    assigned_at: Mapped[datetime]
+    assigned_by: Mapped[str] = mapped_column(Text, default="")
+    notified_at: Mapped[datetime | None]
+    offered_revision: Mapped[int | None]  # X_REVISION of the package when it was last offered
+    cleared_at: Mapped[datetime | None]
+
+    package: Mapped[Package] = relationship()
+    activation: Mapped[Activation] = relationship()
+    computer: Mapped[Computer] = relationship()
+
+
+class Report(Base):
+    """One result that arrived; history, which nothing but retention removes.
+
+    It names computer and package in its own words, so that it outlives both.
+    """
+
+    __tablename__ = "report"
+    __table_args__ = (
+        Index("ix_report_device_id", "device_id", "id"),
+        Index("ix_report_package_id", "package_id", "id"),
+        Index("ix_report_at", "at"),
+    )
+
+    id: Mapped[int] = mapped_column(big_integer(), primary_key=True)
+    at: Mapped[datetime]
+    device_id: Mapped[str] = mapped_column(Key)
+    computer_name: Mapped[str] = mapped_column(Text, default="")
+    package_id: Mapped[int] = mapped_column(BigInteger)
+    package_name: Mapped[str] = mapped_column(Text, default="")  # '' is a package not known here
+    revision: Mapped[int | None]
+    attempt: Mapped[int | None] = mapped_column(BigInteger)
+    code: Mapped[str] = mapped_column(Key)
+    result_class: Mapped[int] = mapped_column(SmallInteger)
+    assigned_by: Mapped[str] = mapped_column(Text, default="")
+    assigned_at: Mapped[datetime | None]
+    counted: Mapped[bool] = mapped_column(default=True)  # it became the assignment's status
+    note: Mapped[str] = mapped_column(Text, default="")  # why it did not, or who wrote it
