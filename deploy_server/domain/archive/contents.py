@@ -72,7 +72,10 @@ class Contents:
     limits: Limits = field(default_factory=Limits)
     entries: int = 0
     unpacked: int = 0
-    _seen: set[int] = field(default_factory=set)
+    _files: set[int] = field(default_factory=set)
+    _links: set[int] = field(default_factory=set)
+    _folders: set[int] = field(default_factory=set)
+    _last_folder: tuple[str, ...] = ()
     _top: list[str] = field(default_factory=list)
     _launch_found: bool = False
 
@@ -93,17 +96,19 @@ class Contents:
         self._check_size()
         parts = self._parts(name)
         if kind is EntryKind.FOLDER:
+            self._add_folders(name, parts)
             return
         if not parts:
             raise refusal(f"{shown(name)} is no name of a file", "Build the archive again")
+        self._add_folders(name, parts[:-1])
         if kind is EntryKind.SYMLINK:
             _check_link(name, len(parts), target)
-        elif kind is EntryKind.HARDLINK and self._key(self._parts(target)) not in self._seen:
+        elif kind is EntryKind.HARDLINK and self._key(self._parts(target)) not in self._files:
             raise refusal(
                 f"{shown(name)} is a link to {shown(target)}, which does not come before it",
                 "Put the file itself there",
             )
-        self._remember(name, parts)
+        self._add_file(name, parts, self._links if kind is EntryKind.SYMLINK else self._files)
 
     def add_notes(self, size: int) -> None:
         """Count bytes that belong to no file; they cost time too.
@@ -156,11 +161,24 @@ class Contents:
             raise refusal(f"{shown(name)} cannot be the name of a file there", "Rename it")
         return parts
 
-    def _remember(self, name: str, parts: tuple[str, ...]) -> None:
+    def _add_folders(self, name: str, parts: tuple[str, ...]) -> None:
+        """Remember a folder and those above it; nothing else can have their names."""
+        if parts == self._last_folder:
+            return
+        for depth in range(1, len(parts) + 1):
+            key = self._key(parts[:depth])
+            if key in self._files or key in self._links:
+                raise _twice(name)
+            self._folders.add(key)
+        if len(self._folders) > self.limits.max_entries:
+            raise refusal(f"it has more than {self.limits.max_entries} folders", "Split it")
+        self._last_folder = parts
+
+    def _add_file(self, name: str, parts: tuple[str, ...], where: set[int]) -> None:
         key = self._key(parts)
-        if key in self._seen:
-            raise refusal(f"{shown(name)} is in it twice", "Build the archive again")
-        self._seen.add(key)
+        if key in self._files or key in self._links or key in self._folders:
+            raise _twice(name)
+        where.add(key)
         if len(parts) == 1:
             if len(self._top) < _SHOWN:
                 self._top.append(shown(parts[0]))
@@ -196,6 +214,10 @@ def damaged(why: str) -> SpecError:
     return SpecError(
         "file", f"the archive is damaged: {why}", "Build it again, or upload it again in full"
     )
+
+
+def _twice(name: str) -> SpecError:
+    return refusal(f"{shown(name)} is in it twice", "Build the archive again")
 
 
 def _check_link(name: str, depth: int, target: str) -> None:

