@@ -58,7 +58,7 @@ def activate(
         print_json(describe_activation(made))
     else:
         click.echo(f"A{made.id}")
-    for place in {made.info_url, made.fragment_url}:
+    for place in dict.fromkeys((made.info_url, made.fragment_url)):
         if is_local(place):
             say(f"Warning: agents that are told {place} would look on themselves.")
 

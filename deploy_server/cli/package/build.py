@@ -146,7 +146,8 @@ def _print(made: Package, session: Session, as_json: bool) -> None:
     click.echo(package_name(made.id))
     content = "a command without a file"
     if made.fragments:
-        content = f"{made.size} bytes in {made.fragments} fragments"
+        plural = "" if made.fragments == 1 else "s"
+        content = f"{made.size} bytes in {made.fragments} fragment{plural}"
     say(f"{made.name}: revision {made.revision}, {content}")
 
 

@@ -22,6 +22,10 @@ _FIELDS = {
 _OPTIONS = {field: option for option, field in _FIELDS.items()}
 
 _SPEC_OPTIONS = (
+    click.option("--file", metavar="F", help="The archive; - is standard input."),
+    click.option("--wrap/--no-wrap", default=None, help="Put the file into an archive first."),
+    click.option("--command", metavar="C", help="What to launch or execute."),
+    click.option("--path", metavar="P", help="Where to store."),
     click.option("--priority", metavar="0..10", help="0 comes first, alone.  [default: 5]"),
     click.option("--fragment-size", metavar="SIZE", help="Such as 512KiB.  [default: 1MiB]"),
     click.option("--fragments", metavar="N", help="Into how many pieces to cut instead."),
@@ -38,10 +42,6 @@ _SPEC_OPTIONS = (
     click.option("--reboot-code", metavar="N", multiple=True, help="A success; needs a reboot."),
     click.option("--retry-code", metavar="N", multiple=True, help="Try again later."),
     click.option("--execution-timeout", metavar="MIN", help="0 is none."),
-    click.option("--command", metavar="C", help="What to launch or execute."),
-    click.option("--path", metavar="P", help="Where to store."),
-    click.option("--file", metavar="F", help="The archive; - is standard input."),
-    click.option("--wrap/--no-wrap", default=None, help="Put the file into an archive."),
 )
 
 

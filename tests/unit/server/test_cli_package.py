@@ -47,7 +47,7 @@ def test_build_prints_the_id_alone(cli: Cli, archive: Path) -> None:
     package_id = outcome.out.strip()
     assert outcome.out == f"{package_id}\n"
     assert len(package_id) == 10
-    assert f"{len(ARCHIVE)} bytes in 1 fragments" in outcome.err
+    assert f"{len(ARCHIVE)} bytes in 1 fragment\n" in outcome.err
     assert (cli.data / "download" / package_id / f"{package_id}-1").read_bytes() == ARCHIVE
 
 
