@@ -100,20 +100,19 @@ def build_package(
                 store, staging, package_id, spec, intake, now=now, file_name=name, ratio=ratio
             )
         put_info(staging, info_of(package_id, spec, content))
-        package = Package(
-            id=package_id,
-            created_at=now,
-            created_by=actor,
-            revision=1,
-            file_name=name if intake else "",
-            **described(spec),
-            **content_fields(spec, content),
-        )
+        package = Package(id=package_id, created_at=now, created_by=actor, revision=1)
+        _describe(package, spec, content, name if intake else "")
         staging.publish()
         session.add(package)
         settle(session, staging, package)
     log.info("%s built package %s", actor, package_id)
     return package
+
+
+def _describe(package: Package, spec: PackageSpec, content: Content | None, name: str) -> None:
+    package.file_name = name
+    for field, value in {**described(spec), **content_fields(spec, content)}.items():
+        setattr(package, field, value)
 
 
 def refuse_taken_name(session: Session, name: str, package_id: int | None = None) -> None:
