@@ -116,7 +116,7 @@ def publish_sound(server: RunningServer, folder: Path, left: Path) -> dict[str, 
             )["id"]
         ),
     }
-    server.json("package", "activate", packages["zip"], *server.locations)
+    server.json("package", "activate", packages["zip"], *server.locations())
     for name, (_, spoil) in SPOILED.items():
         packages[name] = server.publish(
             f"spoiled {name}", *launch, "--fragments", "3", "--command", "run.sh never 0"

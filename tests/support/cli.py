@@ -1,5 +1,6 @@
 """``deploy-server`` in this process: what a command printed, and with which status it ended."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,9 @@ class Outcome:
 class Cli:
     """Commands on one data directory; an exception that nobody meant fails the test."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, environ: Mapping[str, str] | None = None) -> None:
         self.data = data
+        self.environ = {**(environ or {}), "DEPLOY_SERVER_DATA": str(data)}
 
     def __call__(self, *arguments: str | Path, stdin: str = "") -> Outcome:
         from deploy_server.cli import main
@@ -26,7 +28,7 @@ class Cli:
             main,
             [str(each) for each in arguments],
             input=stdin,
-            env={"DEPLOY_SERVER_DATA": str(self.data)},
+            env=self.environ,
         )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

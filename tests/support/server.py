@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.error import URLError
 
+from tests.support.cli import Cli, Outcome
 from tests.support.ports import free_ports
 from tests.support.processes import BIN, kill_tree, stop
 from tests.support.waiting import wait_until
@@ -146,19 +147,21 @@ class RunningServer:
 
     # Talking to it
 
-    def try_cli(
-        self, *arguments: str | Path, stdin: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run ``deploy-server`` on this data directory, whatever comes of it."""
-        return run_program("deploy-server", *arguments, environ=self.environ, stdin=stdin)
+    def try_cli(self, *arguments: str | Path, stdin: str = "") -> Outcome:
+        """One command of ``deploy-server`` on this data directory, whatever comes of it.
 
-    def cli(self, *arguments: str | Path, stdin: str | None = None) -> str:
-        """Run ``deploy-server`` on this data directory; its standard output without the end."""
+        It runs in this process: on a busy machine the start of another one takes seconds, and a
+        scenario has dozens of commands.
+        """
+        return Cli(self.data, self.environ)(*arguments, stdin=stdin)
+
+    def cli(self, *arguments: str | Path, stdin: str = "") -> str:
+        """The standard output of a command that must succeed, without the end."""
         done = self.try_cli(*arguments, stdin=stdin)
-        if done.returncode != 0:
+        if done.status != 0:
             line = " ".join(map(str, arguments))
-            raise CommandFailed(f"deploy-server {line}: {done.returncode}\n{done.stderr}")
-        return done.stdout.strip()
+            raise CommandFailed(f"deploy-server {line}: {done.status}\n{done.err}")
+        return done.out.strip()
 
     def json(self, *arguments: str | Path) -> Any:
         """The same with --json, read."""
@@ -184,15 +187,15 @@ class RunningServer:
     def publish(self, name: str, *options: str | Path, activate: tuple[str, ...] = ()) -> str:
         """Build a package for Linux and activate it here; its id."""
         package_id = str(self.json("package", "build", name, "--os", "linux", *options)["id"])
-        self.json("package", "activate", package_id, *(activate or self.locations))
+        protocol = "https" if "https" in options else "http"
+        self.json("package", "activate", package_id, *(activate or self.locations(protocol)))
         return package_id
 
-    @property
-    def locations(self) -> tuple[str, ...]:
+    def locations(self, protocol: str = "http") -> tuple[str, ...]:
         """Where this server's own packages are, as options of ``package activate``."""
+        port = {"http": self.http_port, "https": self.https_port}[protocol]
         info = f"localhost:{self.https_port}/download"
-        fragments = f"localhost:{self.http_port}/download"
-        return ("--info-url", info, "--fragment-url", fragments)
+        return ("--info-url", info, "--fragment-url", f"localhost:{port}/download")
 
     def assign(self, package_id: str, device_id: str, *options: str) -> Any:
         """Assign to one computer; what the command answered. Nothing may be skipped."""
