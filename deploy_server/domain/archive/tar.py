@@ -13,7 +13,7 @@ from deploy_server.domain.archive.contents import (
 )
 
 _BLOCK = tarfile.BLOCKSIZE
-_PIECE = 1024 * 1024  # bytes inflated at a time
+_PIECE = 256 * 1024  # bytes inflated at a time; a quarter of the time that 1 MiB takes
 _NOTES_MAX = 1024 * 1024  # bytes of long names and pax records of one entry; zeros at the end
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
@@ -32,6 +32,7 @@ class TarCheck:
         self._between = False  # two gzip members, or in the zeros after the last one
         self._fed = 0
         self._buffer = bytearray()
+        self._unread = 0  # bytes of a file that are still to be passed over
         self._at_entry = True  # a cut here is only seen in the missing check sum
         self._steps = self._walk()
         next(self._steps)
@@ -61,7 +62,7 @@ class TarCheck:
         """
         if not self._between:
             raise damaged("it ends too early")
-        if not self._at_entry or self._buffer:
+        if not self._at_entry or self._buffer or self._unread:
             raise damaged("the tar inside ends too early")
         self._contents.archive_bytes = self._fed
         self._contents.finish()
@@ -71,8 +72,10 @@ class TarCheck:
             piece = self._inflater.decompress(data, _PIECE)
         except zlib.error as error:
             raise damaged(_reason(error)) from error
-        if piece:
-            self._steps.send(piece)
+        passed = min(self._unread, len(piece))
+        self._unread -= passed
+        if passed < len(piece):
+            self._steps.send(piece[passed:])
         if self._inflater.eof:
             self._between = True
             return self._inflater.unused_data
@@ -101,7 +104,7 @@ class TarCheck:
                 records, notes = {}, 0
                 self._add(header)
                 if header.type in _REGULAR:
-                    yield from self._skip(_padded(header.size))
+                    self._pass_over(_padded(header.size))
         self._at_entry = True
         yield from self._read_end()
 
@@ -156,12 +159,10 @@ class TarCheck:
         del self._buffer[:count]
         return data
 
-    def _skip(self, count: int) -> Steps:
-        while count > len(self._buffer):
-            count -= len(self._buffer)
-            self._buffer.clear()
-            self._buffer += yield
-        del self._buffer[:count]
+    def _pass_over(self, count: int) -> None:
+        here = min(count, len(self._buffer))
+        del self._buffer[:here]
+        self._unread = count - here
 
 
 def _header(block: bytes) -> tarfile.TarInfo:

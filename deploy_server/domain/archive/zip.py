@@ -15,7 +15,7 @@ from deploy_server.domain.archive.contents import (
     shown,
 )
 
-_PIECE = 1024 * 1024  # bytes read or inflated at a time
+_PIECE = 256 * 1024  # bytes read or inflated at a time
 _LINK_MAX = 4096  # bytes of a symbolic link's target
 _DIRECTORY_BYTES = 256  # of the directory for each entry that is allowed
 
