@@ -145,7 +145,7 @@ def plural(number: int, one: str, many: str = "") -> str:
 
 
 def sentence(text: str) -> str:
-    """The text as a sentence: a capital first, a full stop last, and no longer than a page takes."""
+    """The text as a sentence: a capital first, a full stop last, as long as a page takes."""
     text = shorten(text.strip(), SENTENCE_MAX)
     if not text:
         return ""

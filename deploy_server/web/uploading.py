@@ -35,6 +35,7 @@ class UploadRequest(Request):
                 total_content_length, content_type, filename, content_length
             )
         store = uploads()
+        store.sweep(services().now())
         upload = store.begin(person().id, filename, total_content_length)
         g.receiving = (upload, store.writer(upload))
         return cast(IO[bytes], _Receiver(g.receiving[1]))

@@ -6,6 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
+from deploy_agent.wire.result import ResultClass
 from deploy_server.domain.errors import Conflict, NotFound, SpecError
 from deploy_server.services import assigning, computers, groups, status
 from deploy_server.services.assigning import Selection
@@ -125,6 +126,18 @@ def choose() -> ResponseReturnValue:
     return render_template("groups/choose.html", section="groups", computers=rows, groups=_groups())
 
 
+@blueprint.get("/<int:group_id>/unassign")
+@needs(Right.ASSIGN)
+def ask_unassign(group_id: int) -> ResponseReturnValue:
+    """Show what taking a package back from a group would touch."""
+    group = _group(group_id)
+    package = request.args.get("package", type=int)
+    found = [row for row in _assigned(group) if row["package"].id == package]
+    if not found:
+        raise NotFound("the group is not given that package", "Reload the group's page")
+    return render_template("groups/unassign.html", section="groups", group=group, row=found[0])
+
+
 @blueprint.post("/<int:group_id>/unassign")
 @needs(Right.ASSIGN)
 def unassign(group_id: int) -> ResponseReturnValue:
@@ -219,6 +232,7 @@ def _assigned(group: GroupRow) -> list[dict[str, Any]]:
             "assignment": row,
             "package": session.get_one(Package, row.package_id),
             "total": mine.total if mine else 0,
+            "waiting": mine.by_class.get(ResultClass.WAITING, 0) if mine else 0,
             "slices": class_slices(mine.by_class) if mine else [],
         })  # fmt: skip
     return found

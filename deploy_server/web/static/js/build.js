@@ -136,7 +136,9 @@ function remove() {
 }
 
 input.addEventListener("change", () => choose(input.files[0]));
-form.querySelector("[data-upload-cancel]").addEventListener("click", () => {
+const cancel = form.querySelector("[data-upload-cancel]");
+cancel.hidden = false;
+cancel.addEventListener("click", () => {
   remove();
   refresh();
   input.focus();

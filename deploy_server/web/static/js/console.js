@@ -129,6 +129,9 @@ function sendOnce() {
   });
 }
 
+// After a refused form the reader begins where something is wrong.
+document.querySelector("main [aria-invalid]")?.focus();
+
 showTimes();
 setInterval(showTimes, 30_000);
 colourSwitch();

@@ -134,7 +134,12 @@ def test_a_group_s_packages_are_listed_and_taken_back(admin: Browser, console: C
     page = admin.get(f"/groups/{group.id}").text
     assert activation.package.name in page
     assert re.search(r'<rect class="success"', page)
-    admin.post(f"/groups/{group.id}/unassign", {"package": activation.package_id})
+    address = f"/groups/{group.id}/unassign"
+    asked = admin.get(f"{address}?package={activation.package_id}").text
+    assert "0 computers of the group that were not told" in asked
+    assert "1 computer told already: nothing changes" in asked
+    assert admin.get(f"{address}?package=1").status_code == 404
+    admin.post(address, {"package": activation.package_id})
     with console.sessions() as session:
         assert session.scalars(select(GroupAssignment)).all() == []
 

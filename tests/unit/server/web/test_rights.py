@@ -57,6 +57,7 @@ LEAST: dict[str, str] = {
     "groups.members": "operator",
     "groups.join": "operator",
     "groups.choose": "operator",
+    "groups.ask_unassign": "admin",
     "groups.unassign": "admin",
     "groups.ask_delete": "admin",
     "groups.delete": "admin",
