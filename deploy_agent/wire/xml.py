@@ -12,6 +12,18 @@ Element = etree._Element
 # What XML 1.0 cannot carry at all, escaped or not; U+FFFD stands in for it.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_DECLARATION_MAX = 4096  # bytes
+_BEFORE = b"\xef\xbb\xbf\xff\xfe \t\r\n"  # marks of byte order, white space
+_EBCDIC = "<?xm".encode("cp037")
+_ENCODINGS = re.compile(rb"""encoding\s*=\s*["']([^"']*)""")
+# Those in which every < and = is that very byte, so that they can be counted unparsed. In UTF-7,
+# JAVA and C99 there are other ways to write them, and EBCDIC has other bytes.
+_COUNTABLE = re.compile(
+    rb"""(us-)?ascii|utf-?8|utf-?(16|32)([bl]e)?|ucs-?[24]([bl]e)?|iso-10646-ucs-[24]
+    |iso[-_]?8859[-_]?\d+|latin-?\d+|(windows|cp)-?125\d|(cp|ibm)(437|850|852|858|866)
+    |koi8-[ru]|mac|macintosh|shift[-_]jis|cp93[26]|euc-(jp|kr|tw|cn)|big5|gb2312|gbk|gb18030""",
+    re.VERBOSE | re.IGNORECASE,
+)
 _TOO_DEEP = etree.XPath(f"boolean({'/*' * (terms.XML_DEPTH_MAX + 1)})")
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -24,9 +36,9 @@ def clean(text: str) -> str:
 def parse_xml(data: bytes, *, limit: int = terms.MESSAGE_MAX) -> Element:
     """Parse `data` and return its root element.
 
-    Any encoding that the parser knows is taken; bytes that do not fit the encoding they
-    declare (agents copy names from everywhere) are read again as Windows-1252 where UTF-8 was
-    meant, as OCS's server does with its own guess.
+    The encodings of `_COUNTABLE` are taken; bytes that do not fit the encoding they declare
+    (agents copy names from everywhere) are read again as Windows-1252 where UTF-8 was meant, as
+    OCS's server does with its own guess.
 
     Args:
         data: the document; at most `limit` bytes.
@@ -39,6 +51,7 @@ def parse_xml(data: bytes, *, limit: int = terms.MESSAGE_MAX) -> Element:
     """
     if len(data) > limit:
         raise TooLargeError(f"the XML has {len(data)} bytes, more than {limit}")
+    _check_encoding(data)
     # An attribute takes as much as an element, and is compared with its neighbours besides.
     if data.count(b"<") - data.count(b"</") + data.count(b"=") > terms.XML_ELEMENTS_MAX:
         raise TooLargeError(
@@ -101,6 +114,25 @@ def _parse(data: bytes) -> Element:
     if root is None:
         raise XmlError("the XML is empty")
     return root
+
+
+def _check_encoding(data: bytes) -> None:
+    """Refuse an encoding that could hide elements from being counted."""
+    if data.startswith(_EBCDIC):
+        raise XmlError("the XML is not well-formed: EBCDIC is not supported")
+    # Zeros are half of UTF-16; its declaration is in itself.
+    head = data[:_DECLARATION_MAX].replace(b"\0", b"").lstrip(_BEFORE)
+    declaration, end, _ = head.partition(b"?>")
+    if not declaration.startswith(b"<?xml"):
+        return
+    if not end:
+        raise XmlError("the XML is not well-formed: its declaration has no end")
+    for name in _ENCODINGS.findall(declaration):
+        if not _COUNTABLE.fullmatch(name):
+            raise XmlError(
+                f"the XML is not well-formed: the encoding {name[:40].decode('latin-1')!r} is not"
+                " supported"
+            )
 
 
 def _as_utf8(data: bytes) -> bytes | None:

@@ -68,6 +68,19 @@ def test_encodings(data: bytes, text: str) -> None:
     assert xml.parse_xml(data).text == text
 
 
+@pytest.mark.parametrize("name", ["UTF-7", "utf7", "UNICODE-1-1-UTF-7", "JAVA", "C99", "IBM037"])
+def test_an_encoding_that_hides_elements_from_their_count_is_refused(name: str) -> None:
+    head = f'<?xml version="1.0" encoding = "{name}"?>'.encode()
+    for start in (head, head.decode().encode("utf-16"), head.replace(b"?>", b" " * 5000 + b"?>")):
+        with pytest.raises(XmlError, match="not well-formed"):
+            xml.parse_xml(start + b"<a>+ADw-b/></a>")
+
+
+def test_a_document_in_ebcdic_is_refused() -> None:
+    with pytest.raises(XmlError, match="not well-formed"):
+        xml.parse_xml('<?xml version="1.0" encoding="IBM037"?><a/>'.encode("cp037"))
+
+
 def test_comments_and_instructions_are_not_elements() -> None:
     root = xml.parse_xml(b"<?x y?><a><!-- no --><b/><?z?></a>")
     assert [child.tag for child in root] == ["b"]
