@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -58,7 +59,19 @@ def _make_folder(path: Path, mode: int) -> None:
         return
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     path.mkdir()
-    path.chmod(mode)
+    _set_mode(path, mode)
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    """Set the mode of a folder just made; whoever owns the one above may have put a link there."""
+    if sys.platform == "win32":
+        path.chmod(mode)
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
 
 
 def _copy(source: Path, target: Path, check: Callable[[], None]) -> None:
@@ -82,7 +95,10 @@ def _copy_bytes(source: Path, part: Path, check: Callable[[], None]) -> None:
             while piece := file.read(_PIECE):
                 check()
                 copy.write(piece)
-        part.chmod(mode)
+            if sys.platform != "win32":
+                os.fchmod(copy.fileno(), mode)  # by now its name may be somebody else's link
+        if sys.platform == "win32":
+            part.chmod(mode)
 
 
 def _check_space(tree: Path, target: Path) -> None:
