@@ -42,6 +42,9 @@ def _selection(
     """Return what the three options say; they exclude each other."""
     if sum((bool(computers), search is not None, group is not None)) != 1:
         raise click.UsageError(f"Say whom: one of --computer, --search, --group{other}.")
+    if search is not None and not search.strip():
+        # An empty variable of a script must not mean the whole fleet.
+        raise click.UsageError("--search is empty. For every computer: 'device_id is not empty'.")
     return Selection(device_ids=computers or None, expression=search, group=group)
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from deploy_server.domain.errors import SpecError
+from deploy_server.domain.location import read_location
 
 GLOBAL, GROUP, COMPUTER = "global", "group", "computer"
 EVERYWHERE = (GLOBAL, GROUP, COMPUTER)
 
 TEXT_MAX = 4000  # characters of a text option
-_LOCATION = re.compile(r"[A-Za-z0-9._\-/:\[\]%~]+\Z", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,12}\Z", re.ASCII)
 
 
@@ -116,13 +116,12 @@ def _text(option: Option, text: str) -> str:
 def _location(option: Option, text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if separator and scheme.lower() not in option.schemes:
-        allowed = " or ".join(option.schemes)
-        raise _wrong(f"{option.name} is always fetched by {allowed}, not {scheme[:20]!r}",
-                     "Give host[:port]/path without a scheme")  # fmt: skip
-    location = (rest if separator else text).rstrip("/")
-    if location and not _LOCATION.match(location):
-        raise _wrong(f"{option.name} holds characters that no address has", "Give host[:port]/path")
-    return location
+        raise _wrong(
+            f"{option.name} is always fetched by {' or '.join(option.schemes)}, not {scheme[:20]}",
+            "Give host[:port]/path without a scheme",
+        )
+    bare = rest if separator else text
+    return str(read_location(bare, "value", option.schemes[0])) if bare else ""
 
 
 def _wrong(message: str, hint: str) -> SpecError:

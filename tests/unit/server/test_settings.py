@@ -90,6 +90,8 @@ def test_values_are_stored_in_one_form(name: str, value: str, stored: str) -> No
         ("FREQUENCY", "-2"),
         ("DOWNLOAD_URI_INFO", "http://a/b"),
         ("DOWNLOAD_URI_FRAG", "a b"),
+        ("DOWNLOAD_URI_FRAG", "ftp://a/b"),
+        ("DOWNLOAD_URI_INFO", "a:0/b"),
         ("AGENTS_ALLOWED", "a\0b"),
         ("AGENTS_ALLOWED", "a" * 4001),
     ],
