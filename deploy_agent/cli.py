@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deploy_agent.config import AgentConfig
 
 FAILED = 1
+LOG_MAX = 4 * 1024 * 1024  # bytes of a log file; then it is put aside, and three are kept
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -275,10 +276,10 @@ def start_log(config: "AgentConfig") -> None:
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if config.log_file is not None:
-        from logging.handlers import RotatingFileHandler
+        from deploy_agent.machine.logfile import PrivateLogFile
 
         try:
-            handlers.append(RotatingFileHandler(config.log_file, maxBytes=2**22, backupCount=3))
+            handlers.append(PrivateLogFile(config.log_file, maxBytes=LOG_MAX, backupCount=3))
         except OSError as error:
             raise ConfigError(f"log_file cannot be written: {error}") from error
     logger = logging.getLogger("deploy_agent")

@@ -232,6 +232,17 @@ def test_the_log_says_what_happens_in_one_line_each(pc: Pc) -> None:
     assert "\x9b" not in "".join(lines)
 
 
+def test_the_log_is_nobody_elses(pc: Pc, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pc.config.open("a") as file:
+        file.write(f'log_file = "{pc.folder}/log"\n')
+    monkeypatch.setattr("deploy_agent.cli.LOG_MAX", 1)  # so that each line begins a new file
+    give(pc, "true # secret")
+    pc.type("once", "--no-wait")
+    logs = list(pc.folder.glob("log*"))
+    assert len(logs) > 1
+    assert {each.stat().st_mode & 0o777 for each in logs} == {0o600}
+
+
 def test_a_log_file_that_cannot_be_written_is_a_configuration_error(pc: Pc) -> None:
     with pc.config.open("a") as file:
         file.write('log_file = "/proc/none/log"\n')
