@@ -39,6 +39,10 @@ _ABSOLUTE = {
     "windows": (_WINDOWS_ABSOLUTE,),
     "any": (_UNIX_ABSOLUTE, _WINDOWS_ABSOLUTE),
 }
+_CONTROLS = ("Cc", "Cs", "Zl", "Zp")
+# They make people read a command that is not the one that runs. Texts for users may have them.
+_REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_IN_TEXTS = "\r\n\t" + _REORDERING
 _CODE_LISTS = ("success_codes", "reboot_codes", "retry_codes")
 
 
@@ -90,7 +94,7 @@ def forbidden_character(text: str, allowed: str = "") -> str | None:
     carry would reach the agents as something else.
     """
     for character in text:
-        bad = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        bad = character in _REORDERING or unicodedata.category(character) in _CONTROLS
         if (bad and character not in allowed) or xml.clean(character) != character:
             known = {"\0": "NUL", "\n": "a line break", "\r": "a line break", "\t": "a tab"}
             return known.get(character, f"the character U+{ord(character):04X}")
@@ -121,7 +125,7 @@ def _check_name(spec: PackageSpec) -> Iterator[SpecError]:
             f" more than {limits.DESCRIPTION_MAX}",
             "Shorten it",
         )
-    yield from _check_characters("description", "the description", spec.description, "\r\n\t")
+    yield from _check_characters("description", "the description", spec.description, _IN_TEXTS)
 
 
 def _check_characters(field: str, what: str, text: str, allowed: str = "") -> Iterator[SpecError]:
@@ -274,7 +278,7 @@ def _check_dialogs(spec: PackageSpec) -> Iterator[SpecError]:
         if text is not None and not text.strip():
             yield SpecError(field, f"{what} is empty", "Write it, or show none")
         elif text is not None:
-            yield from _check_characters(field, what, text, "\r\n\t")
+            yield from _check_characters(field, what, text, _IN_TEXTS)
 
 
 def _check_codes(spec: PackageSpec) -> Iterator[SpecError]:

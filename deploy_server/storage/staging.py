@@ -29,6 +29,8 @@ FILE_MODE = 0o644
 _SYNCS_MAX = 8  # files that wait for the disk; the writer waits then too
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_PIECE = 1024 * 1024  # bytes copied at a time
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 _NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY)
 
 
@@ -110,9 +112,21 @@ class LocalStaging:
         return StagedFile(file, what, self._syncer)
 
     def keep(self, name: str) -> None:
-        """Take this file over from the published folder; the two share its bytes."""
+        """Take this file over from the published folder; the two share its bytes if they can."""
         with storage_errors(f"{name} of package {self.package_id} cannot be taken over"):
-            (self._folder / name).hardlink_to(self._published / name)
+            try:
+                (self._folder / name).hardlink_to(self._published / name)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                self._copy(name)
+
+    def _copy(self, name: str) -> None:
+        copy = self.create(name)
+        with (self._published / name).open("rb") as file:
+            while piece := file.read(_PIECE):
+                copy.write(piece)
+        copy.close()
 
     def reader(self, plan: FragmentPlan) -> BinaryIO:
         """Return the fragments of this folder joined, seekable."""

@@ -35,7 +35,10 @@ from deploy_server.storage.fragments import LocalFragmentStore
 from deploy_server.storage.lock import FileLock
 from deploy_server.storage.models import Package
 from tests.support.archive_bytes import tar_gz
+from tests.support.cli import Cli
 from tests.support.packages import LAUNCH, NOW, build, content, joined, local_store
+from tests.support.processes import BIN
+from tests.support.waiting import wait_until
 
 OLD = tar_gz({"install.sh": random.Random(1).randbytes(250)})
 NEW = tar_gz({"install.sh": random.Random(2).randbytes(450)})
@@ -172,6 +175,37 @@ def test_killed_at_every_step(sqlite_databases: Any, tmp_path: Path, work: Work)
     else:
         pytest.fail("the work never came to its end")
     assert lives > 8, "the fuse was never lit"
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_command_that_is_ended_leaves_nothing(tmp_path: Path, signal_number: int) -> None:
+    """Ctrl-C, systemd and kill -9, while the file still comes; the last one leaves it to sweep."""
+    cli = Cli(tmp_path / "data")
+    cli.ok("init", "--host", "localhost", "--password-file", "-", stdin="correct horse")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = [str(BIN / "deploy-server"), "package", "build", "x", "--os", "linux"]
+    command += ["--action", "store", "--path", "/opt", "--file", str(pipe)]
+    command += ["--fragment-size", "100"]
+    environ = {**os.environ, **cli.environ}
+    staging = cli.data / "staging"
+    with (
+        subprocess.Popen(command, env=environ, stderr=subprocess.PIPE) as process,
+        pipe.open("wb") as writer,
+    ):
+        writer.write(NEW[:-10])
+        writer.flush()
+        wait_until(lambda: list(staging.glob("*/*-1")), "the first fragment is there")
+        process.send_signal(signal_number)
+        process.wait(20)
+    if signal_number == signal.SIGKILL:
+        assert list(staging.iterdir())
+        assert "never completed" in cli("db", "sweep").err
+    else:
+        assert process.returncode == 1
+    assert list(staging.iterdir()) == []
+    assert list((cli.data / "download").iterdir()) == []
+    assert cli.ok("package", "list", "--json").strip() == "[]"
 
 
 def _build_several(url: str, folder: Path, mark: str, begin: Any, out: Any) -> None:

@@ -1,5 +1,6 @@
 """What every store of fragments promises; a new kind joins `STORES`."""
 
+import errno
 import io
 import os
 import stat
@@ -234,6 +235,21 @@ class TestLocal:
         publish(store, 1, b"one")
         publish(store, 2, b"two")
         assert content(store) == {"info": info(2), f"{ID}-1": b"two"}
+
+    def test_a_file_system_without_links(
+        self, store: FragmentStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        publish(store, 1, b"one")
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+        with store.begin(ID) as staging:
+            put(staging, "info", info(2))
+            staging.keep(f"{ID}-1")
+            staging.publish()
+            staging.finish()
+        assert content(store) == {"info": info(2), f"{ID}-1": b"one"}
 
     @pytest.mark.parametrize("suffix", ["", ".aside"])
     @pytest.mark.parametrize("published", [None, 2])

@@ -52,6 +52,8 @@ def test_every_wrong_field_is_named_at_once() -> None:
         ({"name": "a\0b"}, "name", "NUL"),
         ({"name": "a\x1b[31m"}, "name", "U+001B"),
         ({"name": "\udcff"}, "name", "U+DCFF"),
+        ({"name": "a\u202eb"}, "name", "U+202E"),
+        ({"action": "EXECUTE", "target": "rm \u2066x"}, "target", "U+2066"),
         ({"name": "1800000001"}, "name", "looks like an id"),
         ({"name": "A12"}, "name", "looks like an id"),
         ({"description": "x" * 10_001}, "description", "10001"),
@@ -142,5 +144,5 @@ def test_zero_is_a_value() -> None:
 
 
 def test_texts_for_people_may_have_several_lines() -> None:
-    spec = replace(LAUNCH, os="windows", description="a\r\nb", notify_text="<b>a</b>\nb\t&")
+    spec = replace(LAUNCH, os="windows", description="a\r\nb", notify_text="<b>a</b>\nb\t&\u2066")
     assert check_spec(spec, has_file=True) == []
