@@ -22,7 +22,8 @@ class Right(Enum):
     JOIN_GROUPS = "put computers into visible groups"
     RUN_AGAIN = "run failed packages again"
     BUILD = "build packages"
-    ACTIVATE = "activate and deactivate packages"
+    ACTIVATE = "activate packages"
+    DEACTIVATE = "deactivate packages"
     DELETE_PACKAGES = "delete packages"
     ASSIGN = "assign packages, withdraw and validate them"
     EDIT_GROUPS = "make, change and delete groups"
@@ -37,6 +38,7 @@ _OPERATOR = _VIEWER | {Right.JOIN_GROUPS, Right.RUN_AGAIN}
 _ADMIN = _OPERATOR | {
     Right.BUILD,
     Right.ACTIVATE,
+    Right.DEACTIVATE,
     Right.DELETE_PACKAGES,
     Right.ASSIGN,
     Right.EDIT_GROUPS,
@@ -55,7 +57,13 @@ RIGHTS: dict[str, frozenset[Right]] = {
 #: What a person whose tags limit them may not do although their role has it: it would reach
 #: computers outside their tags (contract.md 5, Roles).
 NOT_WITH_TAGS = frozenset(
-    {Right.EDIT_GROUPS, Right.EDIT_GLOBAL_SETTINGS, Right.EDIT_USERS, Right.DELETE_PACKAGES}
+    {
+        Right.EDIT_GROUPS,
+        Right.EDIT_GLOBAL_SETTINGS,
+        Right.EDIT_USERS,
+        Right.DELETE_PACKAGES,
+        Right.DEACTIVATE,
+    }
 )
 
 

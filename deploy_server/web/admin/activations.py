@@ -60,7 +60,7 @@ def activate(package_id: int) -> ResponseReturnValue:
 
 
 @blueprint.get("/activations/end")
-@needs(Right.ACTIVATE)
+@needs(Right.DEACTIVATE)
 def ask_end() -> ResponseReturnValue:
     """Show what ending activations would touch."""
     found = _activations(request.args.getlist("activation", type=int))
@@ -68,7 +68,7 @@ def ask_end() -> ResponseReturnValue:
 
 
 @blueprint.post("/activations/end")
-@needs(Right.ACTIVATE)
+@needs(Right.DEACTIVATE)
 def end() -> ResponseReturnValue:
     """End activations."""
     found = _activations(request.form.getlist("activation", type=int))

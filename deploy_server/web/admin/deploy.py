@@ -8,13 +8,14 @@ from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy import select
 from werkzeug.datastructures import MultiDict
 
 from deploy_server.domain.errors import DeployError, SpecError
 from deploy_server.services import activation, assigning, groups
 from deploy_server.services.assigning import AssignResult, Selection
 from deploy_server.services.computers import get_computer_by_id
-from deploy_server.storage.models import Activation, Group
+from deploy_server.storage.models import Activation, Group, Package
 from deploy_server.web.admin.computers import COMMON
 from deploy_server.web.database import db
 from deploy_server.web.formats import plural
@@ -34,7 +35,7 @@ class Order:
 
     Attributes:
         activations: row ids.
-        target: `search`, `ticked` or `group`.
+        target: `search`, `ticked`, `group` or `all`.
         query: the expression of a search.
         computers: row ids that were ticked.
         group: row id of a group, 0 for none.
@@ -75,8 +76,15 @@ class Order:
         """What a preview was made for, so that nothing else is assigned under its name."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
 
+    @property
+    def complete(self) -> bool:
+        """Whether it says which computers; an empty search does not mean all of them."""
+        return self.target != "search" or bool(self.query)
+
     def selection(self) -> Selection:
         """The computers."""
+        if self.target == "all":
+            return Selection(expression="")
         if self.target == "ticked":
             return Selection(computer_ids=self.computers)
         if self.target == "group":
@@ -145,7 +153,8 @@ def preview() -> ResponseReturnValue:
 def assign() -> ResponseReturnValue:
     """Assign what was previewed; anything else is previewed first."""
     order = Order.sent(request.form)
-    if request.form.get("do") != "assign" or request.form.get("seal") != order.seal:
+    previewed = request.form.get("seal") == order.seal and order.complete
+    if request.form.get("do") != "assign" or not previewed:
         return _page(order)
     session = db.session()
     done: list[tuple[Activation, AssignResult]] = []
@@ -169,7 +178,7 @@ def assign() -> ResponseReturnValue:
 
 def _previews(order: Order) -> list[Preview]:
     found: list[Preview] = []
-    for each in _activations(order):
+    for each in _activations(order) if order.complete else ():
         try:
             order.schedule_text()
             result = assigning.preview(
@@ -226,6 +235,9 @@ def _afterwards(order: Order, done: list[Activation]) -> str:
 def _page(order: Order, package: int | None = None) -> str:
     session, now, perimeter = db.session(), services().now(), person().perimeter
     rows = activation.list_activations(session, package)
+    # Loaded at once; else each row of the page would ask for its own.
+    ids = {each.package_id for each in rows}
+    session.scalars(select(Package).where(Package.id.in_(ids))).all()
     ticked = [get_computer_by_id(session, each, perimeter=perimeter) for each in order.computers]
     context: dict[str, Any] = {
         "groups": [] if perimeter else groups.list_groups(session, now=now),

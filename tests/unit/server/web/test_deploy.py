@@ -10,7 +10,7 @@ from deploy_server.storage.models import Activation, Assignment, GroupAssignment
 from tests.support.console import Browser, Console
 from tests.support.factories import make_activation, make_computer, make_group, make_package
 
-FORM = {"target": "search", "q": ""}
+FORM = {"target": "all", "q": ""}
 
 
 def seal(page: str) -> str:
@@ -51,7 +51,7 @@ def test_a_search_is_previewed_then_assigned(
         make_computer(session, tag="LYON")
         make_computer(session, tag="LYON", os_family="windows", os="Windows 11")
         make_computer(session, tag="PARIS")
-    form = {"activation": activation.id, "q": "tag = LYON"}
+    form = {"activation": activation.id, "target": "search", "q": "tag = LYON"}
     preview = admin.post("/deploy/preview", {**FORM, **form}, fetch=True).text
     assert "Deploy to 2 computers" in preview
     assert "1 computer skipped" in preview
@@ -63,19 +63,35 @@ def test_a_search_is_previewed_then_assigned(
     assert "Skipped 1 computer" in page
 
 
-@pytest.mark.parametrize("change", [{"q": ""}, {"force": "1"}, {"target": "group"}, {"seal": ""}])
+@pytest.mark.parametrize(
+    "change", [{"q": ""}, {"target": "all"}, {"force": "1"}, {"target": "group"}, {"seal": ""}]
+)
 def test_what_was_not_previewed_is_not_assigned(
     admin: Browser, console: Console, activation: Activation, change: dict[str, str]
 ) -> None:
     with console.session() as session:
         make_computer(session, tag="LYON")
         make_computer(session)
-    sent = {**FORM, "activation": activation.id, "q": "tag = LYON"}
+    sent = {"activation": activation.id, "target": "search", "q": "tag = LYON"}
     page = admin.post("/deploy/preview", sent, fetch=True).text
     answer = admin.post("/deploy", {**sent, "seal": seal(page), "do": "assign", **change})
     assert answer.status_code == 200
     assert "Who gets it" in answer.text
     assert statuses(console) == []
+
+
+def test_an_empty_search_is_not_everybody(
+    admin: Browser, console: Console, activation: Activation
+) -> None:
+    with console.session() as session:
+        make_computer(session)
+    sent = {"activation": activation.id, "target": "search", "q": "  "}
+    admin.get("/deploy")
+    preview = admin.post("/deploy/preview", sent, fetch=True).text
+    assert "Say which computers" in preview
+    admin.post("/deploy", {**sent, "do": "assign", "seal": seal(preview)})
+    assert statuses(console) == []
+    assert 'target=all"' in admin.get("/computers").text
 
 
 def test_without_script_a_button_shows_the_preview(
@@ -141,7 +157,7 @@ def test_options_are_kept(admin: Browser, console: Console, activation: Activati
 @pytest.mark.parametrize(
     ("form", "says"),
     [
-        ({"q": "name = = x"}, "character"),
+        ({"target": "search", "q": "name = = x"}, "character"),
         ({"schedule": "tomorrow"}, "no time"),
         ({"schedule": "2026-02-30T10:00"}, "no time"),
         ({"target": "group", "group": "77"}, "no group is chosen"),

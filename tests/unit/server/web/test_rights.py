@@ -162,7 +162,7 @@ def test_nobody_gets_anything_but_the_login(console: Console, things: Things) ->
 
 
 #: What people with tags may not do, although their role has it.
-BEYOND_TAGS = ("packages.delete", "groups.add", "groups.edit", "groups.delete", "settings.save",
+BEYOND_TAGS = ("packages.delete", "activations.ask_end", "activations.end", "groups.add", "groups.edit", "groups.delete", "settings.save",
                "settings.save_group", "settings.group", "users.index", "users.add")  # fmt: skip
 
 
