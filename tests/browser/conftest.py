@@ -1,0 +1,78 @@
+"""A real browser: Debian's Chromium, driven by Playwright, against a real server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
+
+from tests.support.server import RunningServer
+
+# What Chromium would ask of hosts that are not there, and of hardware that is not there.
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--pictures",
+        metavar="FOLDER",
+        default=None,
+        help="write the pictures of README and docs, e.g. docs/images",
+    )
+
+
+@pytest.fixture(scope="session")
+def pictures(request: pytest.FixtureRequest) -> Path | None:
+    """Where pictures go; None where nobody asked for them."""
+    folder = request.config.getoption("--pictures")
+    return None if folder is None else Path(folder)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A running server without latencies."""
+    with RunningServer(tmp_path_factory.mktemp("server")) as running:
+        yield running.without_latencies()
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_ARGUMENTS)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A page whose console stays silent: no error, no refused script or style."""
+    # The CA is made for this run, and Chromium reads its own store only; TLS has its own tests.
+    context = chromium.new_context(
+        viewport={"width": 1280, "height": 800}, ignore_https_errors=True
+    )
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+
+    def listen(line: ConsoleMessage) -> None:
+        # A refused login is an error to Chromium only.
+        if line.type in ("error", "warning") and "401 (Unauthorized)" not in line.text:
+            complaints.append(line.text)
+
+    page.on("console", listen)
+    yield page
+    context.close()
+    assert complaints == []
