@@ -15,7 +15,6 @@ import pytest
 
 from deploy_agent import __version__
 from deploy_agent.domain.errors import (
-    AgentError,
     ConfigError,
     DefiniteError,
     HttpRefusal,
@@ -569,7 +568,7 @@ def test_the_environments_proxy_counts_where_none_is_configured(
     url = "http://server.example.org/f"
     assert client(url, ca_file).read(url, limit=10) == b"by proxy"
     monkeypatch.setenv("no_proxy", "example.org")
-    with pytest.raises(AgentError):
+    with pytest.raises(ServerUnreachable):
         client(url, ca_file).read(url, limit=10)
 
 

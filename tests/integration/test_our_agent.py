@@ -58,7 +58,7 @@ SPOILED: dict[str, tuple[str, Spoil]] = {
     "no archive": ("ERR_UNZIP", lambda folder: replace_content(folder, b"no archive at all")),
     "huge": (
         "ERR_OUT_OF_SPACE",
-        lambda folder: alter_info(folder, X_FRAGMENT_SIZE=str(10**17), X_SHA256=None),
+        lambda folder: alter_info(folder, X_FRAGMENT_SIZE=str(10**12 - 1), X_SHA256=None),
     ),
 }
 
