@@ -162,8 +162,19 @@ def test_nobody_gets_anything_but_the_login(console: Console, things: Things) ->
 
 
 #: What people with tags may not do, although their role has it.
-BEYOND_TAGS = ("packages.delete", "activations.ask_end", "activations.end", "groups.add", "groups.edit", "groups.delete", "settings.save",
-               "settings.save_group", "settings.group", "users.index", "users.add")  # fmt: skip
+BEYOND_TAGS = (
+    "packages.delete",
+    "activations.ask_end",
+    "activations.end",
+    "groups.add",
+    "groups.edit",
+    "groups.delete",
+    "settings.save",
+    "settings.save_group",
+    "settings.group",
+    "users.index",
+    "users.add",
+)
 
 
 def test_tags_take_away_what_reaches_other_computers(console: Console, things: Things) -> None:
