@@ -25,7 +25,8 @@ AgentError
   DefiniteError             an answer, and it is no: counted per file, five in a row end a package
     HttpRefusal             404, 410 and the like; carries `status`
     TlsRefused              carries `reason`
-    WrongBytes              too long, or not what was promised
+    WrongBytes              not what was promised
+      TooLong
     RedirectRefused
   LocalError                stops the agent with `exit_status`
     ConfigError             2
@@ -263,6 +264,12 @@ class WrongBytes(DefiniteError):
     """What came is not what was promised: too long, another digest, not the format."""
 
     code = "WRONG_BYTES"
+
+
+class TooLong(WrongBytes):
+    """More came, or was promised, than could be taken."""
+
+    code = "TOO_LONG"
 
 
 class RedirectRefused(DefiniteError):

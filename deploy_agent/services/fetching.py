@@ -21,13 +21,14 @@ from deploy_agent.domain.errors import (
     OutOfSpace,
     PackageError,
     ServerUnreachable,
+    TooLong,
     TooSlow,
     TransientError,
     WrongBytes,
 )
 from deploy_agent.domain.plan import Moved
 from deploy_agent.machine.clock import Clock
-from deploy_agent.machine.transport import Transport
+from deploy_agent.machine.transport import Sink, Transport
 from deploy_agent.services.package import Package
 from deploy_agent.wire import terms
 from deploy_agent.wire.errors import FieldError, WireError
@@ -152,10 +153,24 @@ class Fetcher:
         no_cache = package.record.fresh or _was_wrong(package, name)
         with package.store.writing(package.id, name) as file:
             sink = _HashingSink(file)
-            length = self._transport.fetch(url, sink, limit=info.fragment_size, no_cache=no_cache)
+            length = self._fetch(package, url, sink, no_cache=no_cache)
             if listed is not None and sink.digest() != listed:
                 raise WrongBytes(f"{url} is not what {FRAGMENTS_FILE} says: its SHA-256 differs")
             _check_length(info, number, length, url)
+
+    def _fetch(self, package: Package, url: str, sink: Sink, *, no_cache: bool) -> int:
+        size = _info(package).fragment_size
+        if size is not None:
+            return self._transport.fetch(url, sink, limit=size, no_cache=no_cache)
+        # Nobody says how long it may be; once fetched it has to be joined, so it needs room twice.
+        limit = shutil.disk_usage(package.store.folder(package.id)).free // 2
+        try:
+            return self._transport.fetch(url, sink, limit=limit, no_cache=no_cache)
+        except TooLong as error:
+            raise OutOfSpace(
+                f"there is no room for it: {error.message}",
+                "Free some space and assign the package again",
+            ) from error
 
     def _digest_of(self, package: Package, number: int) -> bytes | None:
         """Return what the list says about a fragment, None where the package has no list.

@@ -19,7 +19,7 @@ from deploy_agent.domain.errors import (
     HttpRefusal,
     OutcomeUnknown,
     ServerUnreachable,
-    WrongBytes,
+    TooLong,
 )
 from deploy_agent.domain.outcome import Outcome
 from deploy_agent.machine.runner import Job
@@ -203,13 +203,13 @@ class ServerSimulator:
     def read(self, url: str, *, limit: int, no_cache: bool = False) -> bytes:
         data = self._get(url, no_cache=no_cache)
         if len(data) > limit:
-            raise WrongBytes(f"{url} is too long")
+            raise TooLong(f"{url} is too long")
         return data
 
     def fetch(self, url: str, sink: Sink, *, limit: int | None, no_cache: bool = False) -> int:
         data = self._get(url, no_cache=no_cache)
         if limit is not None and len(data) > limit:
-            raise WrongBytes(f"{url} is too long")
+            raise TooLong(f"{url} is too long")
         sink.write(data)
         return len(data)
 

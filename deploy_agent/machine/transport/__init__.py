@@ -11,7 +11,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
@@ -27,6 +29,7 @@ from deploy_agent.domain.errors import (
     HttpStatus,
     RedirectRefused,
     ShortRead,
+    TooLong,
     TooSlow,
     WrongBytes,
 )
@@ -43,6 +46,7 @@ REDIRECTS_MAX = 5
 JSON_MAX = 1024 * 1024  # bytes of an answer of the API
 SLOWEST = 512  # bytes a second, on average; a byte a minute would hold the agent for ever
 GRACE_S = 60.0  # before that counts
+IDLE_S = 30.0  # how long a connection is worth keeping
 
 _SUCCESS = {200, 203, 204}
 _TRANSIENT = {407, 408, 425, 429}
@@ -102,10 +106,13 @@ class HttpTransport:
         self._session = requests.Session()
         # Neither CA variables, nor .netrc, nor proxies that requests would choose by itself.
         self._session.trust_env = False
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.clear()
         self._session.headers["User-Agent"] = terms.USER_AGENT_FORM.format(version=__version__)
         self._session.mount("https://", _PinnedAdapter(pinned_context(access.ca_file)))
         self._session.mount("http://", HTTPAdapter())
+        self._used_at = clock.now()
+        self._environ_proxies: dict[str, dict[str, str]] = {}
 
     def post(self, message: bytes) -> bytes:
         """Send a message to the server.
@@ -203,6 +210,7 @@ class HttpTransport:
     def _request(
         self, method: str, url: str, headers: dict[str, str], **content: Any
     ) -> Iterator[requests.Response]:
+        self._drop_idle_connections()
         with network_errors(url, self._access.ca_file):
             response = self._session.request(
                 method,
@@ -218,6 +226,13 @@ class HttpTransport:
         with response:
             yield response
 
+    def _drop_idle_connections(self) -> None:
+        """A connection that rested may be dead without a word: a firewall forgot it."""
+        now = self._clock.now()
+        if not timedelta(0) <= now - self._used_at < timedelta(seconds=IDLE_S):
+            self._session.close()
+        self._used_at = now
+
     def _small_body(self, response: requests.Response, limit: int) -> bytes:
         return b"".join(self._pieces(response, limit))
 
@@ -225,7 +240,7 @@ class HttpTransport:
         """Yield the body as it was sent; nothing beyond `limit`, nothing cut short."""
         promised = _length(response)
         if limit is not None and promised is not None and promised > limit:
-            raise WrongBytes(f"{response.url} has {promised} bytes, at most {limit} were expected")
+            raise TooLong(f"{response.url} has {promised} bytes, at most {limit} were expected")
         pace = _Pace(self._access.max_rate, self._clock)
         length = 0
         while True:
@@ -235,7 +250,7 @@ class HttpTransport:
                 break
             length += len(piece)
             if limit is not None and length > limit:
-                raise WrongBytes(f"{response.url} has more than the {limit} bytes expected")
+                raise TooLong(f"{response.url} has more than the {limit} bytes expected")
             yield piece
             if pace.is_a_drip(length):
                 raise TooSlow(f"{host_of(response.url)} sends less than {SLOWEST} bytes a second")
@@ -267,9 +282,13 @@ class HttpTransport:
         return HTTPBasicAuth(*self._access.credentials)
 
     def _proxies(self, url: str) -> dict[str, str]:
-        if self._access.proxy is None:
-            return dict(get_environ_proxies(url))
-        return {"http": self._access.proxy, "https": self._access.proxy}
+        if self._access.proxy is not None:
+            return {"http": self._access.proxy, "https": self._access.proxy}
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}/"
+        if origin not in self._environ_proxies:
+            self._environ_proxies[origin] = dict(get_environ_proxies(url))
+        return self._environ_proxies[origin]
 
 
 class _PinnedAdapter(HTTPAdapter):

@@ -16,9 +16,11 @@ from deploy_agent.domain.errors import (
     ShortRead,
     TlsReason,
     TlsRefused,
+    TooLong,
     TooSlow,
     WrongBytes,
 )
+from deploy_agent.machine.transport import Sink
 from deploy_agent.wire import terms
 from deploy_agent.wire.info import write_info
 from deploy_agent.wire.terms import Protocol
@@ -318,6 +320,23 @@ def test_a_foreign_package_is_measured_by_its_first_fragment(pc: Computer) -> No
     pc.once()
     assert pc.server.codes == ["ERR_OUT_OF_SPACE"]
     assert pc.server.asked() == {"info": 1, f"{ID}-1": 1}
+
+
+def test_a_foreign_fragment_longer_than_the_disk_has_room(
+    pc: Computer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pc.server.publish(foreign=True)
+    fetch = pc.server.fetch
+
+    def endless(url: str, sink: Sink, *, limit: int | None, no_cache: bool = False) -> int:
+        assert limit is not None
+        if url.endswith("-2"):
+            raise TooLong(f"{url} has more than {limit} bytes")
+        return fetch(url, sink, limit=limit, no_cache=no_cache)
+
+    monkeypatch.setattr(pc.server, "fetch", endless)
+    pc.once()
+    assert pc.server.codes == ["ERR_OUT_OF_SPACE"]
 
 
 # Edited packages.
