@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy_agent.domain.errors import LockHeld
+from deploy_agent.domain.errors import LockHeld, StoreError
 from deploy_agent.machine.disk import writing_state
 
 if sys.platform == "win32":
@@ -37,10 +37,11 @@ class InstanceLock:
 
         Raises:
             LockHeld: another agent has it.
-            StoreError: the folder cannot be written.
+            StoreError: the folder cannot be written, or others can write it too.
         """
         with writing_state(self._path):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_owner(self._path.parent)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _try_lock(descriptor)
@@ -69,8 +70,30 @@ def is_locked(path: Path) -> bool:
     """Whether some agent holds the lock; asks without keeping it."""
     if not path.exists():
         return False
+    with writing_state(path):
+        descriptor = os.open(path, os.O_RDWR)
     try:
-        with InstanceLock(path):
-            return False
-    except LockHeld:
+        _try_lock(descriptor)
+    except OSError:
         return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def check_owner(folder: Path) -> None:
+    """Refuse to be root in a state folder where others decide what lies in it.
+
+    Whoever may rename what is in the folder can put programs into the trees that root runs.
+
+    Raises:
+        StoreError: it belongs to somebody else, or more than its owner may write it.
+    """
+    if sys.platform == "win32" or os.geteuid() != 0:
+        return
+    status = folder.stat()
+    if status.st_uid != 0 or status.st_mode & 0o022:
+        raise StoreError(
+            f"others than root may write in '{folder}', and what is there runs as root",
+            f"Look at what is in it, then: chown root '{folder}' && chmod 700 '{folder}'",
+        )

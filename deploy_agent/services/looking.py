@@ -18,7 +18,7 @@ from deploy_agent.domain.state import State
 from deploy_agent.machine.clock import SystemClock, local_to_utc
 from deploy_agent.machine.disk import Disk, writing_state
 from deploy_agent.machine.identity import host_name
-from deploy_agent.machine.lock import is_locked
+from deploy_agent.machine.lock import check_owner, is_locked
 from deploy_agent.machine.memory import Memory
 from deploy_agent.machine.tls import read_certificates
 from deploy_agent.services.package import Package
@@ -151,6 +151,7 @@ def _write_and_remove(folder: Path) -> str:
     probe = folder / "check"
     with writing_state(probe):
         Disk().make_folder(folder)
+        check_owner(folder)
         Disk().replace(probe, b"")
         Disk().remove(probe)
     return f"{folder} can be written"

@@ -58,3 +58,17 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="--state"), InstanceLock(tmp_path / "state" / "lock"):
         pass
     assert os.listdir(tmp_path) == ["state"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root does what others may not decide")
+@pytest.mark.parametrize(("owner", "mode"), [(0, 0o777), (0, 0o1777), (0, 0o770), (12345, 0o700)])
+def test_root_does_not_work_in_a_folder_that_others_write(
+    tmp_path: Path, owner: int, mode: int
+) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    folder.chmod(mode)
+    os.chown(folder, owner, 0)
+    with pytest.raises(StoreError, match="others"), InstanceLock(folder / "lock"):
+        pass
+    assert list(folder.iterdir()) == []
