@@ -195,7 +195,7 @@ def test_the_record_is_json_for_people(
     server: Server, agent: TrancheAgent, daemons: list[subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     begun = tmp_path / "begun"
-    server.publish(f"touch {begun}; sleep 60")
+    server.publish(f"touch {begun}; sleep 5")
     start(agent, daemons)
     wait_for(begun)
     record = json.loads((agent.state / "packages" / ID / "record.json").read_text())
