@@ -28,6 +28,16 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     return argname if isinstance(val, bytes) and b"\0" in val else None
 
 
+# Here and not beside the browser tests: options are read before folders below are looked at.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--pictures",
+        metavar="FOLDER",
+        default=None,
+        help="write the pictures of README and docs, e.g. docs/images",
+    )
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     """A clock that stands still until the test moves it."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_playwright
 
+from tests.support.processes import program
 from tests.support.server import RunningServer
 
 # What Chromium would ask of hosts that are not there, and of hardware that is not there.
@@ -18,15 +19,6 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--pictures",
-        metavar="FOLDER",
-        default=None,
-        help="write the pictures of README and docs, e.g. docs/images",
-    )
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +43,9 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def chromium(playwright: Playwright) -> Iterator[Browser]:
-    browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_ARGUMENTS)
+    browser = playwright.chromium.launch(
+        executable_path=program("chromium", "chromium-browser", "google-chrome"), args=_ARGUMENTS
+    )
     yield browser
     browser.close()
 

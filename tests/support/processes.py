@@ -15,12 +15,13 @@ import pytest
 BIN = Path(sys.executable).parent
 
 
-def program(name: str) -> str:
-    """The path of a Debian program; the test is skipped with the reason where it is absent."""
-    for folder in (None, "/usr/sbin:/sbin:/usr/local/sbin"):
-        if found := shutil.which(name, path=folder):
+def program(*names: str) -> str:
+    """The path of a program, by the first name that is there; without any the test is skipped."""
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/local/sbin"
+    for name in names:
+        if found := shutil.which(name, path=path):
             return found
-    pytest.skip(f"{name} is not installed: sh tests/run.sh installs it")
+    pytest.skip(f"{names[0]} is not installed: sh tests/run.sh installs it")
 
 
 def tree(pid: int) -> list[psutil.Process]:
