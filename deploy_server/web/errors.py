@@ -85,7 +85,7 @@ def _http(error: HTTPException) -> ResponseReturnValue:
 def _database(error: DBAPIError) -> ResponseReturnValue:
     # A full disk, a lock that was held too long, a server that went away: not the asker's fault.
     log.exception("the database refused %s %s", request.method, request.path)
-    session.pop("_flashes", None)
+    _forget_promises()
     trouble = StorageError(
         "The database cannot take that now; nothing was changed.",
         hint="Try again in a minute. If it goes on, check the free space of the server's disk and"
@@ -99,8 +99,14 @@ def _mistake(error: Exception) -> ResponseReturnValue:
     if isinstance(original, DeployError):
         return _refused(original)
     log.error("%s %s failed", request.method, request.path, exc_info=original)
-    session.pop("_flashes", None)  # nothing of what they say was kept
+    _forget_promises()
     return _answer(500, *_SENTENCES[500], code="InternalError")
+
+
+def _forget_promises() -> None:
+    """Drop the messages that say what was done, because nothing of it was kept."""
+    if "admin" in services().faces:  # the other faces have no sessions
+        session.pop("_flashes", None)
 
 
 def _answer(status: int, message: str, hint: str, code: str) -> Response:
