@@ -25,16 +25,21 @@ from deploy_server.storage.fragments import LocalFragmentStore
 @click.option("--faces", help=f"The parts to answer with. [default: {','.join(FACES)}]")
 @data_option
 def run(data: Path, faces: str | None, **options: Any) -> None:
-    """Run the server until Ctrl-C or SIGTERM; it logs to standard error."""
+    """Run the server until Ctrl-C or SIGTERM; it logs to standard error.
+
+    What agents do goes to DIR/log, a file for each day; a week of them is kept.
+    """
     given = {name: value for name, value in options.items() if value is not None}
     if faces is not None:
         given["faces"] = tuple(part.strip() for part in faces.split(",") if part.strip())
     config = dataclasses.replace(load(data), **given)
     _log_to_stderr()
     # Flask and granian take a third of a second to import, which other commands do not need.
+    from deploy_server.serving.activity import log_activity_to
     from deploy_server.serving.run import serve
     from deploy_server.web.app import create_app
 
+    log_activity_to(config.data / "log")
     serve(
         config,
         lambda scheme: create_app(config, faces=config.faces, scheme=scheme),
