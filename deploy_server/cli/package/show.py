@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from deploy_server.services import packages, status
 from deploy_server.services.activation import list_activations
 from deploy_server.services.describing import describe_package
 from deploy_server.services.linting import lint as findings_in
+from deploy_server.storage.models import Activation
 
 _COLUMNS = (
     *("id", "name", "os", "action", "priority", "fragments", "size", "activations"),
@@ -41,14 +43,11 @@ def list_command(data: Path, deleted: bool, as_json: bool) -> None:
     """List the packages, newest first."""
     with open_session(data) as session:
         rows = packages.list_packages(session, now=now(), deleted=deleted)
-        activations = list_activations(session)
+        activations: dict[int, list[Activation]] = defaultdict(list)
+        for each in list_activations(session):
+            activations[each.package_id].append(each)
         found = [
-            describe_package(
-                row.package,
-                [each for each in activations if each.package_id == row.package.id],
-                row.status,
-            )
-            for row in rows
+            describe_package(row.package, activations[row.package.id], row.status) for row in rows
         ]
     if as_json:
         print_json(found)

@@ -50,6 +50,19 @@ def test_one_info_server_and_a_fragment_server_for_each_site(session: Session) -
     assert add(session, package, "center.example/d", sites[0]).id > made[1].id
 
 
+def test_two_at_the_same_moment(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both looked before the other one's row was there; the database keeps one."""
+    package = make_package(session)
+    theirs = make_activation(session, package)
+    places = theirs.info_url, theirs.fragment_url
+    session.commit()
+    monkeypatch.setattr(session, "scalar", lambda _: None)
+    with pytest.raises(Conflict, match="there already"):
+        add(
+            session, package, "deploy.example.org:8443/download", "deploy.example.org:8080/download"
+        )
+
+
 def test_fragments_follow_the_protocol(session: Session) -> None:
     package = make_package(session, protocol="HTTPS")
     assert add(session, package, "a.example/d", "https://a.example/d").fragment_url == "a.example/d"

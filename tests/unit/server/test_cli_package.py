@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from deploy_agent.wire.info import parse_info
+from deploy_server.cli.common import open_session
+from deploy_server.storage.models import Package
 from tests.support.archive_bytes import tar_gz, zip_
 from tests.support.cli import Cli
+from tests.support.factories import make_activation, make_assignment, make_computer
 
 ARCHIVE = tar_gz({"install.sh": b"#!/bin/sh\n" * 500, "my-tool.sh": b"x"})
 LAUNCH = ["Tool", "--os", "linux", "--action", "launch", "--command", "install.sh"]
@@ -152,6 +155,28 @@ def test_edit_keeps_what_is_not_given(cli: Cli, archive: Path, tmp_path: Path) -
     assert "--command" in cli.refused("package", "edit", package_id, "--command", "other.sh")
 
 
+def test_edit_says_who_holds_the_old_one(cli: Cli, archive: Path) -> None:
+    package_id = build(cli, *LAUNCH, "--file", archive)
+    with open_session(cli.data) as session, session.begin():
+        package = session.get_one(Package, int(package_id))
+        activation = make_activation(session, package)
+        make_assignment(session, make_computer(session), activation, status="NOTIFIED")
+    outcome = cli("package", "edit", package_id, "--file", archive)
+    assert "1 computers were told of the package before" in outcome.err
+    assert "ERR_BAD_DIGEST" in outcome.err
+
+
+def test_a_damaged_export(cli: Cli, archive: Path, tmp_path: Path) -> None:
+    package_id = build(cli, *LAUNCH, "--file", archive)
+    out = tmp_path / "out.zip"
+    cli.ok("package", "export", package_id, "-o", out)
+    data = bytearray(out.read_bytes())
+    at = data.index(ARCHIVE[60:100])
+    data[at] ^= 1
+    out.write_bytes(data)
+    assert "the zip is damaged" in cli.refused("package", "lint", out)
+
+
 def test_delete(cli: Cli) -> None:
     ids = [build(cli, f"p{n}", *COMMAND[1:]) for n in range(3)]
     assert "9999999999" in cli.refused("package", "delete", ids[0], "9999999999")
@@ -173,12 +198,22 @@ def test_export_and_lint(cli: Cli, archive: Path, tmp_path: Path) -> None:
     assert f"{package_id}/info" in files
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out.zip", "tool.tar.gz"]
 
-    name = f"{package_id}/{package_id}-2"
+    name, info = f"{package_id}/{package_id}-2", f"{package_id}/info"
+
+    def wrong(attribute: str) -> bytes:
+        """The info file with another first digit in a digest."""
+        head, tail = files[info].split(f' {attribute}="'.encode())
+        return head + f' {attribute}="'.encode() + (b"0" if tail[:1] != b"0" else b"1") + tail[1:]
+
     for change, says in [
         ({name: files[name][:-1] + b"\0"}, f"{package_id}-2 is damaged"),
         ({f"{package_id}/secret": b"x"}, "secret does not belong there"),
         ({f"{package_id}/info": b"<"}, "info file cannot be read"),
         ({f"{package_id}/fragments.sha256": b""}, "not the one of the info file"),
+        ({f"{package_id}/info": wrong("X_SHA256")}, "do not have the X_SHA256"),
+        ({f"{package_id}/info": wrong("DIGEST")}, "do not have the DIGEST"),
+        ({f"{package_id}/info": files[info].replace(b' ID="1', b' ID="2')}, "info file is of 2"),
+        ({f"{package_id}/info": files[info].replace(b'FRAGS="3', b'FRAGS="4')}, "-4 is missing"),
     ]:
         changed = io.BytesIO()
         with zipfile.ZipFile(changed, "w") as made:

@@ -1,6 +1,7 @@
 """What every store of fragments promises; a new kind joins `STORES`."""
 
 import errno
+import fcntl
 import io
 import os
 import stat
@@ -14,6 +15,7 @@ from deploy_agent.wire.info import InfoFile, write_info
 from deploy_agent.wire.terms import Action
 from deploy_server.domain.errors import Conflict, NotFound
 from deploy_server.storage.fragments import FragmentStore, LocalFragmentStore, Staging
+from deploy_server.storage.lock import FileLock
 
 ID = 1_800_000_001
 
@@ -200,6 +202,29 @@ def test_what_has_no_row_is_removed(store: FragmentStore) -> None:
 def test_space_is_counted(store: FragmentStore) -> None:
     publish(store, 1)
     assert store.free_bytes() > 0
+
+
+def test_a_lock_that_was_removed_while_we_took_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder let go between our two calls: what we locked is nobody's file any more."""
+    real, path = fcntl.flock, tmp_path / "lock"
+    rounds: list[int] = []
+
+    def late(descriptor: int, how: int) -> None:
+        rounds.append(descriptor)
+        if len(rounds) == 1:
+            path.unlink()
+        elif len(rounds) == 2:
+            path.unlink()
+            path.touch()
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with FileLock.take(path) or pytest.fail("nobody else has it"):
+        assert len(rounds) == 3
+        assert path.exists()
+    assert not path.exists()
 
 
 class TestLocal:

@@ -221,6 +221,21 @@ def test_broken_pax_records(record: bytes) -> None:
     assert "pax" in refused(gzip.compress(info.tobuf() + record.ljust(512, b"\0"))).message
 
 
+def test_a_size_below_zero() -> None:
+    head = bytearray(special("a", b"0").tobuf())
+    head[124:136] = b"\xff" * 12  # base 256, as GNU writes what octal cannot hold
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    assert "below zero" in refused(gzip.compress(bytes(head))).message
+
+
+@pytest.mark.parametrize("record", [b"22 GNU.sparse.major=1\n", b"24 GNU.sparse.name=a/b/\n"])
+def test_sparse_files_of_the_new_kind(record: bytes) -> None:
+    info = special("x", tarfile.XHDTYPE, size=len(record))
+    data = info.tobuf() + record.ljust(512, b"\0") + special("a", b"0").tobuf()
+    assert "sparse" in refused(gzip.compress(data)).message
+
+
 def test_a_size_that_is_no_number() -> None:
     data = b"13 size=-100\n"
     head = special("x", tarfile.XHDTYPE, size=len(data)).tobuf() + data.ljust(512, b"\0")

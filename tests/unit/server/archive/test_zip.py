@@ -172,6 +172,34 @@ def test_too_many_entries() -> None:
     )
 
 
+def test_more_entries_than_the_old_format_counts() -> None:
+    members = {f"{number:x}": b"" for number in range(65_600)}
+    assert check(zip_(members, zipfile.ZIP_STORED)).entries == 65_600
+
+
+def _wide(data: bytes, size: int = 900, cut: int = 0) -> bytes:
+    """The zip with the size of its file in the wide field, as one has it above 4 GiB."""
+    wide = struct.pack("<HHQ", 1, 8, size)[: 12 - cut]
+    central = bytearray(data[CENTRAL:END])
+    central[24:28] = b"\xff" * 4
+    struct.pack_into("<H", central, 30, len(wide))
+    central += wide
+    end = bytearray(data[END:])
+    struct.pack_into("<L", end, 12, len(central))
+    return data[:CENTRAL] + bytes(central) + bytes(end)
+
+
+def test_wide_sizes() -> None:
+    assert check(_wide(ONE, 800)).unpacked == 800
+    assert "another size" in refused(_wide(ONE, 801)).message
+    assert "zip64" in refused(_wide(ONE, 800, cut=3)).message
+
+
+def test_the_wide_end_of_the_directory_is_looked_for() -> None:
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1)
+    assert "zip64" in refused(ONE[:END] + locator + ONE[END:]).message
+
+
 @given(st.binary(max_size=400), st.integers(0, len(ONE)))
 def test_any_bytes_are_judged(noise: bytes, at: int) -> None:
     """Whatever is put into a zip, it passes or is refused; nothing else is raised."""
