@@ -58,9 +58,7 @@ def test_two_at_the_same_moment(session: Session, monkeypatch: pytest.MonkeyPatc
     session.commit()
     monkeypatch.setattr(session, "scalar", lambda _: None)
     with pytest.raises(Conflict, match="there already"):
-        add(
-            session, package, "deploy.example.org:8443/download", "deploy.example.org:8080/download"
-        )
+        add(session, package, *places)
 
 
 def test_fragments_follow_the_protocol(session: Session) -> None:
