@@ -111,6 +111,14 @@ class PackageRecord:
         return self.state in ENDED
 
     @property
+    def orphan(self) -> bool:
+        """Whether it stands in for a record that could not be read.
+
+        Nobody knows its attempt; the server's next offer says, or does not come.
+        """
+        return not self.offer.info_loc
+
+    @property
     def needs_info(self) -> bool:
         """Whether the info file has to be fetched."""
         return self.state is State.OFFERED or self.reread

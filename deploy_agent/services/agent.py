@@ -171,7 +171,7 @@ class Agent:
 
     def unreported(self) -> list[Package]:
         """Return every package whose result the server does not have yet."""
-        return [each for each in self.packages if each.state is State.DONE]
+        return [each for each in self.packages if self._to_report(each)]
 
     def settings(self) -> DownloadSettings:
         """Return the newest settings; switched off before the first contact."""
@@ -294,10 +294,14 @@ class Agent:
             if not package.record.ended:
                 continue
             self._reporter.enter(package)
-            if package.state is State.DONE and self._may_report():
+            if self._to_report(package) and self._may_report():
                 self._report(package)
             if self._reporter.remove(package):
                 self.packages.forget(package)
+
+    @staticmethod
+    def _to_report(package: Package) -> bool:
+        return package.state is State.DONE and not package.record.orphan
 
     def _may_report(self) -> bool:
         return self._report_at is None or self._report_at <= self._clock.now()

@@ -8,7 +8,7 @@ from datetime import datetime
 from deploy_agent.domain import policy
 from deploy_agent.domain.errors import DefiniteError, TransientError, WrongBytes
 from deploy_agent.domain.policy import Verdict, judge_offer
-from deploy_agent.domain.record import Result
+from deploy_agent.domain.record import PackageRecord, Result
 from deploy_agent.domain.state import BEFORE_ACTION, State
 from deploy_agent.machine.clock import Clock
 from deploy_agent.machine.history import History
@@ -89,6 +89,8 @@ class Contact:
             log.warning("an offer of the server makes no sense: %s", reason)
         for offer in reply.offers:
             self._take_offer(offer, ours=reply.tranche is not None)
+        if reply.settings is not None and reply.settings.on:
+            self._drop_orphans()
         for package_id, attempt in reply.tranche.cancels if reply.tranche else ():
             self._cancel(package_id, attempt)
         if reply.send_inventory or self.identity.old_device_id is not None:
@@ -148,6 +150,9 @@ class Contact:
     def _take_offer(self, offer: PackageOffer, *, ours: bool) -> None:
         package = self._packages.get(offer.package_id)
         record = package.record if package is not None else None
+        if record is not None and record.orphan:
+            self._adopt(record, offer)
+            return
         past = self._history.past(offer.package_id, offer.attempt)
         verdict = judge_offer(offer, record, past)
         now = self._clock.now()
@@ -163,6 +168,19 @@ class Contact:
             log.info("package %s: offered, and ended before: %s", offer.package_id, answer.code)
             fresh = policy.renew(record, offer, now)
             self._packages.begin(replace(fresh, state=State.DONE, result=answer))
+
+    def _adopt(self, record: PackageRecord, offer: PackageOffer) -> None:
+        """The server says of which assignment a record was that could not be read."""
+        answer = self._stored(offer)
+        result = record.result if answer is None else answer
+        self._packages.begin(replace(record, offer=offer, result=result))
+
+    def _drop_orphans(self) -> None:
+        """Nobody asks any more for what could not be read."""
+        for package in self._packages:
+            if package.record.orphan:
+                log.info("package %s: the server does not ask for it; removed", package.id)
+                self._packages.drop(package)
 
     def _stored(self, offer: PackageOffer) -> Result | None:
         if offer.attempt is None:

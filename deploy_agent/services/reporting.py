@@ -51,7 +51,7 @@ class Reporter:
             StoreError: it cannot be written.
         """
         ended = (package.id, package.record.key)
-        if package.state is not State.DONE or ended in self._entered:
+        if package.state is not State.DONE or package.record.orphan or ended in self._entered:
             return
         outcome = self._installer.output_of(package)
         if outcome is not None and package.record.offer.postcmd:
