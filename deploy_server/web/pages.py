@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Flask, g, request, url_for
 from werkzeug.exceptions import NotFound
+from werkzeug.routing import IntegerConverter, Map
 
 from deploy_server.web.rights import Right
 
@@ -20,6 +21,8 @@ THEMES = ("light", "dark")
 THEME_COOKIE = "__Host-theme"
 
 PAGE_SIZE = 50
+PAGE_MAX = 1_000_000  # no list is longer, and databases have a largest number
+ID_MAX = 2_147_483_647  # of every row that an address may name
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,16 @@ class Listing:
     page: int
 
 
+class RowId(IntegerConverter):
+    """`<int:...>` in an address: a number beyond every row's is no such page."""
+
+    def __init__(self, map: Map, **options: Any) -> None:
+        super().__init__(map, **{"max": ID_MAX, **options})
+
+
 def init_pages(app: Flask) -> None:
-    """Give templates what is on every page."""
+    """Give templates what is on every page, and addresses their bounds."""
+    app.url_map.converters["int"] = RowId
     app.jinja_env.globals.update(asset=asset, here_with=here_with)
     app.context_processor(_context)
 
@@ -73,7 +84,7 @@ def listing(sort: str, *, descending: bool = False) -> Listing:
         query=request.args.get("q", "").strip(),
         sort=chosen or sort,
         descending=request.args.get("desc") == "1" if chosen else descending,
-        page=max(1, request.args.get("page", 1, type=int)),
+        page=min(max(1, request.args.get("page", 1, type=int)), PAGE_MAX),
     )
 
 
@@ -83,14 +94,20 @@ def whole_number(text: str) -> int:
     Raises:
         werkzeug's NotFound: it is none, so there is no such row.
     """
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    if not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) > ID_MAX:
         raise NotFound
     return int(text)
 
 
 def here_with(**changes: Any) -> str:
     """This page's address with other arguments; None takes one away."""
-    arguments = {**request.args.to_dict(flat=False), **(request.view_args or {})}
+    # Names that url_for takes for its own are nobody's arguments here.
+    typed = {
+        name: values
+        for name, values in request.args.to_dict(flat=False).items()
+        if name != "endpoint" and not name.startswith("_")
+    }
+    arguments = {**typed, **(request.view_args or {})}
     arguments |= changes
     kept = {name: value for name, value in arguments.items() if value is not None}
     return url_for(request.endpoint or "", **kept)

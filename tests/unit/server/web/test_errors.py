@@ -143,3 +143,37 @@ def test_plain_http_has_no_console(console: Console) -> None:
     for path in ("/", "/login", "/packages", "/static/css/base.css", "/healthz", "/account"):
         answer = client.get(path)
         assert (answer.status_code, answer.mimetype) == (404, "text/plain")
+
+
+HUGE = "9" * 30
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/computers/{HUGE}",
+        f"/groups/{HUGE}",
+        f"/packages/{HUGE}",
+        f"/settings/group/{HUGE}",
+        "/computers/2147483648",
+    ],
+)
+def test_a_number_beyond_every_row_is_no_page(console: Console, path: str) -> None:
+    assert console.user("superadmin").get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"page={HUGE}",
+        "_scheme=x",
+        "_anchor=x",
+        "_method=GET",
+        "endpoint=x",
+        "_external=1",
+        "q=a&q=b",
+    ],
+)
+@pytest.mark.parametrize("path", ["/computers", "/packages", "/groups"])
+def test_odd_arguments_of_lists_do_no_harm(console: Console, path: str, query: str) -> None:
+    assert console.user("superadmin").get(f"{path}?{query}").status_code in (200, 422)
