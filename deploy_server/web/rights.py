@@ -17,8 +17,8 @@ class Right(Enum):
     """Something a person may do in the console."""
 
     PUBLIC = "without logging in"
-    READ = "read everything inside their tags"
-    ACCOUNT = "change their own password"
+    READ = "read everything inside your tags"
+    ACCOUNT = "change your own password"
     JOIN_GROUPS = "put computers into visible groups"
     RUN_AGAIN = "run failed packages again"
     BUILD = "build packages"
