@@ -4,11 +4,14 @@
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from deploy_agent.domain.record import PackageRecord
+from deploy_agent.domain.state import State
 from deploy_agent.machine.disk import Disk
 from deploy_agent.machine.history import History
 from deploy_agent.machine.identity import IdentityFile
@@ -123,3 +126,23 @@ class Computer:
 def at(hour: int, minute: int = 0) -> datetime:
     """A time of the day on which tests begin."""
     return datetime(2026, 11, 21, hour, minute, tzinfo=UTC)
+
+
+def bring_to(pc: Computer, state: State) -> None:
+    """Let an agent die as soon as its package is in ``state``."""
+
+    class Dead(BaseException):
+        pass
+
+    agent = pc.agent()
+    save = agent.packages.store.save
+
+    def dying(record: PackageRecord) -> None:
+        save(record)
+        if record.state is state:
+            raise Dead
+
+    agent.packages.store.save = dying  # type: ignore[method-assign]
+    with suppress(Dead):
+        run_once(agent, pc.clock, wait=False)
+    pc.server.requests.clear()
