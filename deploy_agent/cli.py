@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 FAILED = 1
 LOG_MAX = 4 * 1024 * 1024  # bytes of a log file; then it is put aside, and three are kept
+# Whoever opens the file says better than click what is wrong with it, and with which exit status.
+ANY_PATH = click.Path(path_type=Path, readable=False)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -51,9 +54,9 @@ def shared(command: F) -> F:
         ("--state", "The folder of the agent's state."),
         ("--config", "The configuration file."),
     ):
-        command = click.option(
-            name, type=click.Path(path_type=Path), expose_value=False, callback=keep, help=text
-        )(command)
+        command = click.option(name, type=ANY_PATH, expose_value=False, callback=keep, help=text)(
+            command
+        )
     return command
 
 
@@ -72,7 +75,7 @@ def main(ctx: click.Context) -> None:
 @click.option(
     "--ca",
     required=True,
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     help="The CA or self-signed certificate that makes the server yours.",
 )
 @click.option("--tag", help="TAG of this computer, until the server has one of its own.")
@@ -178,8 +181,12 @@ def status(given: dict[str, Path], as_json: bool) -> None:
     if as_json:
         show_json(found)
         return
+    words = {
+        "device_id": found["device_id"] or "made at the first contact",
+        "last_contact": found["last_contact"] or "never",
+    }
     for name in ("device_id", "server", "last_contact", "deployment", "agent"):
-        click.echo(f"{name.replace('_', ' '):<14} {printable(str(found[name]))}")
+        click.echo(f"{name.replace('_', ' '):<14} {printable(words.get(name, found[name]))}")
     for package in found["packages"]:
         click.echo(f"{package['package']} {package['state']}: {printable(package['why'])}")
 
@@ -260,11 +267,12 @@ def load_config(given: dict[str, Path]) -> "AgentConfig":
     from deploy_agent.config import default_file, load
 
     file = given.get("config")
-    if file is not None and not file.exists():
-        raise ConfigError(
-            f"there is no configuration '{file}'",
-            "Write one with: deploy-agent configure --server URL --ca FILE",
-        )
+    with suppress(PermissionError):  # then reading it says so
+        if file is not None and not file.exists():
+            raise ConfigError(
+                f"there is no configuration '{file}'",
+                "Write one with: deploy-agent configure --server URL --ca FILE",
+            )
     return load(file or default_file(), os.environ, {"state": given.get("state")})
 
 

@@ -134,7 +134,10 @@ def read_file(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise ConfigError(f"the configuration '{file}' cannot be read: {error.strerror}") from error
+        raise ConfigError(
+            f"the configuration '{file}' cannot be read: {error.strerror}",
+            "Run this as root, or name another file with --config",
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration '{file}' is no TOML: {error}") from error
     for key, value in values.items():

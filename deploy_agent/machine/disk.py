@@ -115,11 +115,32 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreError(f"'{path}' cannot be read: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     value = json.loads(data)
     if not isinstance(value, dict):
         raise ValueError(f"'{path}' holds no JSON object")
     return value
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of what is in `folder`; none where there is no such folder.
+
+    Raises:
+        StoreError: it cannot be read at all.
+    """
+    try:
+        return [each.name for each in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"'{path}' cannot be read: {error.strerror}",
+        "Run this as the agent's user, root as a rule, or name another folder with --state",
+    )
 
 
 @contextmanager

@@ -7,14 +7,13 @@ rest, with the bounded output of the action.
 
 import logging
 import re
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deploy_agent.domain.policy import Past
 from deploy_agent.domain.record import PackageRecord, Result, format_time, parse_time
-from deploy_agent.machine.disk import Disk, read_json, write_json, writing_state
+from deploy_agent.machine.disk import Disk, names_in, read_json, write_json, writing_state
 from deploy_agent.wire.result import ResultClass, ResultCode
 
 SCHEMA = 1
@@ -135,7 +134,7 @@ class History:
 
     def read_all(self) -> list[dict[str, Any]]:
         """Return the whole content of every entry, by time of its end."""
-        found = [self._read(name) for name in self._names() if Ended.parse(name)]
+        found = [self._read(name) for name in names_in(self._folder) if Ended.parse(name)]
         entries = [each for each in found if each is not None]
         return sorted(entries, key=lambda each: str(each["result"]["ended_at"]))
 
@@ -143,14 +142,9 @@ class History:
         """Return all entries; read once, since only this process adds any."""
         if self._known is None:
             self._known = {}
-            for ended in filter(None, map(Ended.parse, self._names())):
+            for ended in filter(None, map(Ended.parse, names_in(self._folder))):
                 self._known.setdefault(ended.package_id, []).append(ended)
         return self._known
-
-    def _names(self) -> list[str]:
-        with suppress(FileNotFoundError):
-            return [each.name for each in self._folder.iterdir()]
-        return []
 
     def _read_result(self, ended: Ended) -> Result:
         entry = self._read(ended.file_name)

@@ -68,10 +68,11 @@ class InstanceLock:
 
 def is_locked(path: Path) -> bool:
     """Whether some agent holds the lock; asks without keeping it."""
-    if not path.exists():
-        return False
     with writing_state(path):
-        descriptor = os.open(path, os.O_RDWR)
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return False
     try:
         _try_lock(descriptor)
     except OSError:

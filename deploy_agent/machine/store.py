@@ -23,7 +23,7 @@ from deploy_agent.domain.record import (
     to_json,
 )
 from deploy_agent.domain.state import State
-from deploy_agent.machine.disk import PART, Disk, read_json, write_json, writing_state
+from deploy_agent.machine.disk import PART, Disk, names_in, read_json, write_json, writing_state
 from deploy_agent.wire import result
 from deploy_agent.wire.fragment import FRAGMENTS_FILE, fragment_name
 from deploy_agent.wire.replies import PackageOffer
@@ -55,9 +55,7 @@ class PackageStore:
 
     def ids(self) -> list[str]:
         """Return the ids of all packages that have a folder, in order."""
-        with suppress(FileNotFoundError):
-            return sorted(each.name for each in self._folder.iterdir() if _ID.match(each.name))
-        return []
+        return sorted(filter(_ID.match, names_in(self._folder)))
 
     def read(self, package_id: str) -> PackageRecord | None:
         """Return a package's record; None where it has none. Changes nothing.

@@ -151,8 +151,8 @@ def _explain_name(error: NameRefused, host: str) -> TlsRefused:
         return TlsRefused(
             f"the server's certificate is trusted, but not for '{host}': {error.args[0]}",
             reason=TlsReason.WRONG_NAME,
-            hint="Use a name that is in the certificate, or make one that has this name: "
-            f"deploy-server cert renew --host {host}",
+            hint="Use a name that is in the certificate, or make one that has this name too: "
+            f"deploy-server cert renew --host {host}, with a --host for each name that stays",
         )
     return TlsRefused(
         f"the server's certificate names '{host}' at most in its CN, which counts for nothing",

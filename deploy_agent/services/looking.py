@@ -5,7 +5,6 @@ Needs no lock and works beside a daemon: every file of the state is replaced as 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -130,14 +129,10 @@ def findings(config: AgentConfig) -> Iterator[Finding]:
     yield Finding("configuration", True, f"server {config.server}")
     yield _looked("ca_file", lambda: f"{len(read_certificates(config.ca_file))} certificate(s)")
     yield _looked("state", lambda: _write_and_remove(config.state))
-    identity = files.identity().peek()
-    yield Finding("device id", True, identity.device_id if identity else "made at first contact")
-    locked = is_locked(files.lock_file) if config.state.is_dir() else False
-    yield Finding("agent", True, "working" if locked else "not running")
+    yield _looked("device id", lambda: _device_id(files))
+    yield _looked("agent", lambda: "working" if is_locked(files.lock_file) else "not running")
     yield _looked("server", lambda: _reach(config))
-    memory = files.memory().load()
-    contacted = _time(memory.contacted_at)
-    yield Finding("last contact", memory.contacted_at is not None, contacted)
+    yield _looked("last contact", lambda: _last_contact(files))
 
 
 def _looked(what: str, look: Any) -> Finding:
@@ -166,8 +161,16 @@ def _reach(config: AgentConfig) -> str:
     return f"{config.server} answers, and it may (status {status} to a question without message)"
 
 
-def _time(time: datetime | None) -> str:
-    return "never" if time is None else format_time(time)
+def _device_id(files: StateFiles) -> str:
+    identity = files.identity().peek()
+    return identity.device_id if identity else "made at first contact"
+
+
+def _last_contact(files: StateFiles) -> str:
+    contacted = files.memory().load().contacted_at
+    if contacted is None:
+        raise AgentError("never", "Run: deploy-agent once")
+    return format_time(contacted)
 
 
 def _deployment(memory: Memory) -> str:

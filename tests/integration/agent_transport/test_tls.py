@@ -112,6 +112,7 @@ def test_the_name_has_to_match(tmp_path: Path, ca: Issued, ca_file: Path) -> Non
         error = refused(server, ca_file, "localhost")
         assert error.reason is TlsReason.WRONG_NAME
         assert "'localhost'" in str(error)
+        assert "a --host for each name that stays" in str(error), "renew --host replaces them all"
 
 
 def test_a_leaf_in_ca_file_that_is_not_self_signed_still_needs_its_name(tmp_path: Path) -> None:

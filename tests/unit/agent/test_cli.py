@@ -255,6 +255,8 @@ def test_a_log_file_that_cannot_be_written_is_a_configuration_error(pc: Pc) -> N
 def test_status_before_the_first_contact(pc: Pc) -> None:
     found = pc.json("status")
     assert (found["device_id"], found["last_contact"], found["packages"]) == (None, None, [])
+    assert "None" not in pc.type("status").stdout
+    assert "last contact   never" in pc.type("status").stdout
     assert not pc.state.exists(), "looking writes nothing"
 
 
@@ -305,6 +307,40 @@ def test_check_says_what_is_wrong(pc: Pc) -> None:
         "FAIL last contact",
     ]
     assert "no such host name" in done.stdout
+
+
+def test_check_looks_on_where_the_state_cannot_be_read(pc: Pc) -> None:
+    pc.state.write_text("in the way")
+    failed = [line for line in pc.type("check", status=1).stdout.splitlines() if "FAIL" in line]
+    assert [line.split(":")[0] for line in failed] == [
+        "FAIL state",
+        "FAIL device id",
+        "FAIL agent",
+        "FAIL last contact",
+    ]
+
+
+@pytest.mark.parametrize("command", ["status", "history", "inventory"])
+def test_a_state_that_cannot_be_read_is_status_4(pc: Pc, command: str) -> None:
+    pc.state.write_text("in the way")
+    done = pc.type(command, status=4)
+    assert str(pc.state) in done.stderr
+    assert "--state" in done.stderr
+
+
+def test_a_history_that_cannot_be_read_is_status_4(pc: Pc) -> None:
+    pc.state.mkdir()
+    (pc.state / "history").write_text("in the way")
+    assert "history' cannot be read" in pc.type("history", status=4).stderr
+
+
+def test_what_others_may_not_read_is_no_wrong_usage(
+    pc: Pc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # click asks os.access before anything is opened; root may read everything.
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: not mode & os.R_OK)
+    pc.type("status")
+    pc.type("configure", "--server", "https://s.example.org", "--ca", str(pc.ca))
 
 
 # retry
