@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.agent import TrancheAgent
 from tests.support.server import RunningServer
+from tests.support.webfolder import PlainWebServer
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +25,20 @@ def workshop(tmp_path: Path) -> Path:
     folder = tmp_path / "workshop"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def registered(server: RunningServer, tmp_path: Path) -> TrancheAgent:
+    """An agent that the server knows, with its system."""
+    agent = TrancheAgent(tmp_path / "agent", server.https, server.ca_file)
+    agent.once()
+    return agent
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Iterator[PlainWebServer]:
+    """A web server that knows nothing of packages, with an empty folder."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    with PlainWebServer(folder) as running:
+        yield running
