@@ -35,6 +35,8 @@ _OS_HINTS = {
     errno.EPERM: "Run this as the user the server belongs to, or correct the rights",
     errno.EROFS: "Make that file system writable",
     errno.ENOENT: "Check the path",
+    errno.ENOTDIR: "Check the path",
+    errno.EISDIR: "Name a file, not a folder",
 }
 
 

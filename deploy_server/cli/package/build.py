@@ -64,6 +64,8 @@ def build(data: Path, as_json: bool, name: str, **options: Any) -> None:
 @json_option
 def edit(data: Path, as_json: bool, package_id: str, **options: Any) -> None:
     """Change a package under its id; what is not given stays, an empty text removes a message."""
+    if not any(value not in (None, (), False) for value in options.values()):
+        raise click.UsageError("Say what to change: give at least one option.")
     file = options["file"]
     with open_store(data) as (config, session, store):
         before = packages.get_package(session, package_id)

@@ -155,6 +155,17 @@ def test_edit_keeps_what_is_not_given(cli: Cli, archive: Path, tmp_path: Path) -
     assert "--command" in cli.refused("package", "edit", package_id, "--command", "other.sh")
 
 
+def test_edit_without_a_change_is_no_revision(cli: Cli, archive: Path) -> None:
+    package_id = build(cli, *LAUNCH, "--file", archive)
+    done = cli("package", "edit", package_id)
+    assert (done.status, "Say what to change" in done.err) == (2, True)
+    assert shown(cli, package_id)["revision"] == 1
+
+
+def test_a_folder_is_no_file(cli: Cli, tmp_path: Path) -> None:
+    assert "Name a file, not a folder" in cli.refused("package", "lint", tmp_path)
+
+
 def test_edit_says_who_holds_the_old_one(cli: Cli, archive: Path) -> None:
     package_id = build(cli, *LAUNCH, "--file", archive)
     with open_session(cli.data) as session, session.begin():
