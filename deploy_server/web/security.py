@@ -10,6 +10,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, flash, g, redirect, request, session, url_for
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
@@ -98,6 +99,15 @@ def person() -> Person:
     return cast(Person, g.person)
 
 
+class ConsoleSessions(SecureCookieSessionInterface):
+    """Sessions belong to the console: what agents and mirrors get never varies by a cookie."""
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Set the cookie, and say that the answer depends on it, for the console's pages only."""
+        if not request.path.startswith(MACHINE_PATHS):
+            super().save_session(app, session, response)
+
+
 def init_security(app: Flask) -> None:
     """Set up sessions, cookies, CSRF, limits and headers of the console."""
     app.config.update(
@@ -113,6 +123,7 @@ def init_security(app: Flask) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
         RATELIMIT_HEADERS_ENABLED=False,
     )
+    app.session_interface = ConsoleSessions()
     login_manager.init_app(app)
     csrf.init_app(app)
     limiter.init_app(app)

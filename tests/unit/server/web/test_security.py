@@ -133,3 +133,14 @@ def test_every_form_that_posts_has_a_token() -> None:
     for path in TEMPLATES:
         for form in re.findall(r'<form[^>]*method="post".*?</form>', path.read_text(), re.DOTALL):
             assert "parts.token()" in form, path
+
+
+@pytest.mark.parametrize("path", ["/download/1800000001/info", "/healthz"])
+def test_what_machines_get_varies_by_no_cookie(console: Console, path: str) -> None:
+    answer = console.user("admin").get(path)
+    assert "Cookie" not in answer.headers.get("Vary", "")
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_pages_do_vary_by_cookie(console: Console) -> None:
+    assert "Cookie" in console.user("admin").get("/packages").headers["Vary"]
