@@ -1,6 +1,7 @@
 """What every test may ask for: databases of both kinds, sessions, a clock; and .ci/run's demand."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,12 @@ from tests.support.databases import PostgresDatabases, SqliteDatabases
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
+
+# A shell that runs the suite in the background ignores Ctrl-C for it and for everything it starts;
+# what tests start has to end by it.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 # A busy machine is no fault of the code; and a run that judges a change looks at the same cases.
 hypothesis.settings.register_profile(

@@ -3,6 +3,8 @@
 import ast
 import subprocess
 import sys
+from collections import defaultdict
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -22,9 +24,10 @@ def test_imports_go_down_only() -> None:
     assert linter.returncode == 0, linter.stdout + linter.stderr
 
 
-def importers(module: str) -> set[str]:
-    """The source files of both packages that import ``module`` anywhere, also inside functions."""
-    found = set()
+@cache
+def imports() -> dict[str, set[str]]:
+    """The source files of both packages by the libraries they import, also inside functions."""
+    found: dict[str, set[str]] = defaultdict(set)
     for path in source_files():
         for node in ast.walk(ast.parse(path.read_text())):
             names: list[str] = []
@@ -32,23 +35,21 @@ def importers(module: str) -> set[str]:
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module]
-            if any(name.split(".")[0] == module for name in names):
-                found.add(str(path.relative_to(ROOT)))
+            for name in names:
+                found[name.split(".")[0]].add(str(path.relative_to(ROOT)))
     return found
 
 
 def test_each_foreign_library_has_its_place() -> None:
-    assert all(name.startswith("deploy_server/web/") for name in importers("flask"))
-    transport = "deploy_agent/machine/transport/"
-    assert all(
-        name.startswith(transport)
-        for name in importers("requests")
-        if name.startswith("deploy_agent")
-    )
-    assert {name for name in importers("apscheduler") if name.startswith("deploy_agent")} <= {
-        "deploy_agent/daemon.py"
-    }
-    assert all(not name.startswith("deploy_agent") for name in importers("sqlalchemy"))
+    assert all(name.startswith("deploy_server/web/") for name in imports()["flask"])
+    assert not [name for name in imports()["sqlalchemy"] if name.startswith("deploy_agent")]
+    agents = {library: agent_files(library) for library in ("requests", "apscheduler")}
+    assert all(name.startswith("deploy_agent/machine/transport") for name in agents["requests"])
+    assert agents["apscheduler"] <= {"deploy_agent/daemon.py"}
+
+
+def agent_files(library: str) -> set[str]:
+    return {name for name in imports()[library] if name.startswith("deploy_agent")}
 
 
 IMPORT_ALL = """
