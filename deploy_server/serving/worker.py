@@ -34,6 +34,7 @@ RETIRE_S = _HEADERS_MS / 1000 + 1
 #: Connections that one worker holds at the same time.
 _CONNECTIONS = 4096
 
+_M_ARENA_MAX = -8  # malloc.h
 _PR_SET_PDEATHSIG = 1
 
 #: Makes the application that answers a scheme; called in each worker.
@@ -83,6 +84,7 @@ def run_worker(
         parent: the process id of whoever started this one; it dies with it.
         ready: called when requests are answered.
     """
+    share_heaps()
     die_with(parent)
     # Ctrl-C in a terminal reaches everybody; the parent says when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -97,6 +99,16 @@ def run_worker(
         pem = _certificate(config, stack) if port.scheme == "https" else None
         asyncio.run(_serve(port, gateway, pem, ready))
     gateway.close()
+
+
+def share_heaps() -> None:
+    """Let all threads take memory from two heaps.
+
+    glibc gives each thread one of its own, and each keeps what the largest message once took.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # another C library has no such heaps
+        mallopt(_M_ARENA_MAX, 2)
 
 
 def die_with(parent: int) -> None:

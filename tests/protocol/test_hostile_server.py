@@ -293,4 +293,5 @@ def test_memory_comes_back(server: RunningServer) -> None:
     assert still_answers(server)
     after = memory(server.pid, "rss")
     assert watched.peak < idle + 256, (idle, watched.peak)
-    assert after < warm + 16, (idle, warm, after)
+    # Heaps grow in steps of some MiB; a leak of 64 KiB for each message would show.
+    assert after < warm + 64, (idle, warm, after)
