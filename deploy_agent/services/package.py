@@ -23,6 +23,7 @@ from deploy_agent.domain.errors import (
 from deploy_agent.domain.record import PackageRecord, Result
 from deploy_agent.domain.state import Event, State
 from deploy_agent.machine.store import PackageStore
+from deploy_agent.services.observing import NOBODY, Observer
 from deploy_agent.wire.errors import WireError
 from deploy_agent.wire.fragment import INFO_FILE
 from deploy_agent.wire.info import InfoFile, parse_info
@@ -38,19 +39,25 @@ class Package:
         silences: fetches in a row without an answer, in the life of this process.
     """
 
-    def __init__(self, store: PackageStore, record: PackageRecord) -> None:
+    def __init__(
+        self, store: PackageStore, record: PackageRecord, observer: Observer = NOBODY
+    ) -> None:
         self.store = store
         self.record = record
+        self._observer = observer
         self.silences = 0
         self._info: InfoFile | None = None
         self._present: set[int] | None = None
         self._next = 1
 
     @classmethod
-    def begin(cls, store: PackageStore, record: PackageRecord) -> "Package":
+    def begin(
+        cls, store: PackageStore, record: PackageRecord, observer: Observer = NOBODY
+    ) -> "Package":
         """Return a package whose record is saved for the first time."""
-        package = cls(store, record)
+        package = cls(store, record, observer)
         store.save(record)
+        observer.changed(package, None)
         return package
 
     @property
@@ -87,15 +94,21 @@ class Package:
         Raises:
             StoreError: it is not saved.
         """
-        record = self.record.after(event, **changes)
-        self.store.save(record)
-        self.record = record
+        self._keep(self.record.after(event, **changes))
 
     def save(self, record: PackageRecord) -> None:
         """Save `record`, unless it is the same."""
         if record != self.record:
-            self.store.save(record)
-            self.record = record
+            self._keep(record)
+
+    def tell(self, reason: str) -> None:
+        """Let the server know something of the package in its present state: a user's answer."""
+        self._observer.told(self, reason)
+
+    def _keep(self, record: PackageRecord) -> None:
+        self.store.save(record)
+        before, self.record = self.record, record
+        self._observer.changed(self, before)
 
     def end(self, result: Result) -> None:
         """Save how the package ended."""
@@ -130,6 +143,7 @@ class Package:
     def has_fragment(self, number: int) -> None:
         """Note that fragment `number` is on the disk now."""
         self._fragments().add(number)
+        self._observer.progressed(self)
 
     def look_again(self) -> None:
         """Forget what was known of the files on the disk."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from deploy_agent.domain.errors import CleanFailed
 from deploy_agent.domain.record import PackageRecord
 from deploy_agent.machine.store import PackageStore
+from deploy_agent.services.observing import NOBODY, Observer
 from deploy_agent.services.package import Package
 
 log = logging.getLogger(__name__)
@@ -16,8 +17,9 @@ log = logging.getLogger(__name__)
 class Packages:
     """Every package that has a folder."""
 
-    def __init__(self, store: PackageStore) -> None:
+    def __init__(self, store: PackageStore, observer: Observer = NOBODY) -> None:
         self.store = store
+        self._observer = observer
         self._by_id: dict[str, Package] = {}
 
     def load(self, now: datetime, *, forgive: bool = False) -> None:
@@ -30,7 +32,7 @@ class Packages:
         """
         for record in self.store.load(now):
             kept = replace(record, retry_at=None) if forgive else record
-            self._by_id[record.package_id] = Package(self.store, kept)
+            self._by_id[record.package_id] = Package(self.store, kept, self._observer)
 
     def __iter__(self) -> Iterator[Package]:
         """Yield the packages by id; others may come and go meanwhile."""
@@ -42,7 +44,7 @@ class Packages:
 
     def begin(self, record: PackageRecord) -> Package:
         """Save a new record and return its package."""
-        package = Package.begin(self.store, record)
+        package = Package.begin(self.store, record, self._observer)
         self._by_id[package.id] = package
         self._by_id = dict(sorted(self._by_id.items()))
         return package
