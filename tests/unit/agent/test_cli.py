@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploy_agent import __version__
-from deploy_agent.cli import main, printable
+from deploy_agent.cli import main
+from deploy_agent.cli.common import printable
 from deploy_agent.config import AgentConfig
 from deploy_agent.domain.errors import (
     ServerUnreachable,
@@ -235,7 +236,7 @@ def test_the_log_says_what_happens_in_one_line_each(pc: Pc) -> None:
 def test_the_log_is_nobody_elses(pc: Pc, monkeypatch: pytest.MonkeyPatch) -> None:
     with pc.config.open("a") as file:
         file.write(f'log_file = "{pc.folder}/log"\n')
-    monkeypatch.setattr("deploy_agent.cli.LOG_MAX", 1)  # so that each line begins a new file
+    monkeypatch.setattr("deploy_agent.cli.logs.LOG_MAX", 1)  # so that each line begins a new file
     give(pc, "true # secret")
     pc.type("once", "--no-wait")
     logs = list(pc.folder.glob("log*"))

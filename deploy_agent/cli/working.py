@@ -1,0 +1,60 @@
+"""`run`, `once` and `retry`: what works, or makes the server give work."""
+
+from pathlib import Path
+
+import click
+
+from deploy_agent.cli.common import load_config, printable, shared
+from deploy_agent.cli.logs import start_log
+
+
+@click.command()
+@shared
+@click.pass_obj
+@click.pass_context
+def run(ctx: click.Context, given: dict[str, Path]) -> None:
+    """Be the daemon: contacts, packages, results, until a signal ends it."""
+    config = load_config(given)
+    start_log(config)
+    from deploy_agent.daemon import serve
+
+    ctx.exit(serve(config))
+
+
+@click.command()
+@shared
+@click.option("--no-wait", is_flag=True, help="Take every latency as 0.")
+@click.pass_obj
+@click.pass_context
+def once(ctx: click.Context, given: dict[str, Path], no_wait: bool) -> None:
+    """Contact the server once, then work until nothing can move."""
+    config = load_config(given)
+    start_log(config)
+    from deploy_agent.machine.clock import SystemClock
+    from deploy_agent.services.once import run_once
+    from deploy_agent.services.setup import StateFiles, make_agent
+    from deploy_agent.services.waiting import Patience
+
+    with StateFiles(config.state).lock():
+        agent = make_agent(config, Patience(latencies=not no_wait, silences=3))
+        left = run_once(agent, SystemClock(), wait=not no_wait)
+    for package_id, code in left.ended:
+        click.echo(f"{package_id} {printable(code)}")
+    for package_id in left.unreported:
+        click.echo(f"{package_id} ended; the server has to be told")
+    for package_id, why in left.waiting:
+        click.echo(f"{package_id} waits: {printable(why)}")
+    ctx.exit(left.exit_status)
+
+
+@click.command()
+@shared
+@click.argument("package_id", metavar="ID")
+@click.pass_obj
+def retry(given: dict[str, Path], package_id: str) -> None:
+    """Ask the server for a new attempt at a package that failed."""
+    config = load_config(given)
+    from deploy_agent.services.looking import ask_for_retry
+
+    attempt = ask_for_retry(config, package_id)
+    click.echo(f"{package_id} is waiting again, attempt {attempt}. The next contact brings it.")
