@@ -30,6 +30,7 @@ class Verdict(Enum):
     BUSY = auto()  # an older attempt has to be ended and reported first
     ANSWERED = auto()  # this attempt ended already: send its result again
     ALREADY = auto()  # history has the package
+    CANCELLED = auto()  # the server took this attempt back before; it never begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,12 @@ class Past:
 
     Attributes:
         ended: whether this very attempt has ended.
+        cancelled: whether the server took this very attempt back before it began.
         revisions: of every success; None where the server named none.
     """
 
     ended: bool = False
+    cancelled: bool = False
     revisions: tuple[int | None, ...] = ()
 
 
@@ -58,6 +61,8 @@ def judge_offer(offer: PackageOffer, record: PackageRecord | None, past: Past) -
             return Verdict.KNOWN
         if record.state not in BEFORE_ACTION:
             return Verdict.BUSY
+    if past.cancelled:
+        return Verdict.CANCELLED
     if past.ended:
         return Verdict.ANSWERED
     if not offer.force and in_history(past.revisions, offer.revision):

@@ -4,6 +4,7 @@ Everything that the agent saves goes through `Disk`; tests put a disk in its pla
 numbered write, or forgets what was not synced.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,31 @@ class Disk:
             file.write(data)
             self.sync(file)
         self.rename(part, path)
+
+    def put(self, path: Path, data: bytes) -> None:
+        """Make `path` hold `data` or leave it as it was; after a power cut it may be gone.
+
+        Raises:
+            OSError: it is as it was.
+        """
+        self.make_folder(path.parent)
+        part = self.part_of(path)
+        with self.create(part) as file:
+            file.write(data)
+        part.replace(path)
+
+    def append(self, path: Path, data: bytes) -> None:
+        """Write `data` at the end of `path`; a kill may leave a part of it, a power cut nothing.
+
+        Raises:
+            OSError: it is not there, or not all of it.
+        """
+        self.make_folder(path.parent)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(path, flags, 0o600), "ab", buffering=0) as file:
+            written = file.write(data)
+        if written != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def create(self, path: Path) -> BinaryIO:
         """Open `path` as a new, empty file; to be written, synced and renamed.

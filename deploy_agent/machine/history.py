@@ -8,12 +8,14 @@ rest, with the bounded output of the action.
 import logging
 import re
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deploy_agent.domain.policy import Past
 from deploy_agent.domain.record import PackageRecord, Result, format_time, parse_time
 from deploy_agent.machine.disk import Disk, names_in, read_json, write_json, writing_state
+from deploy_agent.wire.events import CANCELLED
 from deploy_agent.wire.result import ResultClass, ResultCode
 
 SCHEMA = 1
@@ -32,7 +34,7 @@ class Ended(NamedTuple):
         package_id: digits.
         key: the attempt, or the moment of the offer where the server named none.
         revision: of the info file, None where it named none.
-        code: the result.
+        code: the result; CANCELLED is none, and is never reported.
     """
 
     package_id: str
@@ -75,7 +77,10 @@ class Output:
 
 
 class History:
-    """The entries. They are only ever added."""
+    """The entries. They are only ever added.
+
+    What the server took back before it began has an entry too, CANCELLED: it never begins.
+    """
 
     def __init__(self, folder: Path, disk: Disk | None = None) -> None:
         self._folder = folder
@@ -89,7 +94,20 @@ class History:
             StoreError: it cannot be written.
         """
         assert record.result is not None
-        ended = Ended(record.package_id, record.key, revision, record.result.code)
+        self._add(record, revision, record.result, output)
+
+    def cancel(self, record: PackageRecord, revision: int | None, at: datetime, why: str) -> None:
+        """Enter that `record`, which did not begin, was taken back at `at`.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        self._add(record, revision, Result(CANCELLED, at, detail=why), Output())
+
+    def _add(
+        self, record: PackageRecord, revision: int | None, result: Result, output: Output
+    ) -> None:
+        ended = Ended(record.package_id, record.key, revision, result.code)
         mine = self._by_id().setdefault(record.package_id, [])
         if ended in mine:
             return
@@ -103,8 +121,8 @@ class History:
             "revision": revision,
             "since": format_time(record.since),
             "result": {
-                **asdict(record.result),
-                "ended_at": format_time(record.result.ended_at),
+                **asdict(result),
+                "ended_at": format_time(result.ended_at),
             },
             "output": output.text,
             "truncated": output.truncated,
@@ -115,15 +133,17 @@ class History:
     def past(self, package_id: str, attempt: int | None) -> Past:
         """Return what stands against beginning `attempt` of a package."""
         mine = self._by_id().get(package_id, [])
+        these = [] if attempt is None else [each for each in mine if each.key == str(attempt)]
         return Past(
-            ended=attempt is not None and any(each.key == str(attempt) for each in mine),
+            ended=any(each.code != CANCELLED for each in these),
+            cancelled=any(each.code == CANCELLED for each in these),
             revisions=tuple(each.revision for each in mine if each.succeeded),
         )
 
     def result(self, package_id: str, attempt: int) -> Result | None:
         """Return how `attempt` of a package ended; None where it did not."""
         for each in self._by_id().get(package_id, []):
-            if each.key == str(attempt):
+            if each.key == str(attempt) and each.code != CANCELLED:
                 return self._read_result(each)
         return None
 

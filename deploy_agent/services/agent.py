@@ -6,7 +6,7 @@ now and says how long to wait. Neither ever sleeps.
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,7 +16,6 @@ from deploy_agent.domain.plan import (
     Moved,
     Pause,
     Period,
-    Planned,
     Readiness,
     Why,
     pause_seconds,
@@ -26,41 +25,17 @@ from deploy_agent.domain.standing import Standing, Surroundings, standing
 from deploy_agent.domain.state import State
 from deploy_agent.machine.clock import Clock
 from deploy_agent.services.contact import Contact
+from deploy_agent.services.events import Events
 from deploy_agent.services.fetching import Fetcher
 from deploy_agent.services.installing import Installer
 from deploy_agent.services.package import Package
 from deploy_agent.services.packages import Packages
 from deploy_agent.services.reporting import Reporter
+from deploy_agent.services.view import View
 from deploy_agent.services.waiting import PATIENT, For, Patience, Wait
 from deploy_agent.wire.replies import DownloadSettings
 
 log = logging.getLogger(__name__)
-
-
-class View:
-    """The agent as the plan sees it."""
-
-    def __init__(self, agent: "Agent") -> None:
-        self._agent = agent
-
-    def settings(self) -> DownloadSettings:
-        """Return the newest settings."""
-        return self._agent.settings()
-
-    def packages(self) -> Sequence[Planned]:
-        """Return every unfinished package."""
-        return [
-            Planned(
-                package.id,
-                package.info.priority if package.info and not package.needs_info else None,
-                found.readiness,
-            )
-            for package, found in self._agent.standings()
-        ]
-
-    def may_move(self, package_id: str) -> bool:
-        """Whether a package can move now."""
-        return self._agent.may_move(package_id)
 
 
 class Agent:
@@ -80,6 +55,7 @@ class Agent:
         fetcher: Fetcher,
         installer: Installer,
         reporter: Reporter,
+        events: Events,
         clock: Clock,
         *,
         somebody_there: Callable[[], bool],
@@ -94,7 +70,8 @@ class Agent:
             contact: talks to the server.
             fetcher: brings files.
             installer: takes packages from their last fragment to their result.
-            reporter: tells the server.
+            reporter: tells the server how packages ended.
+            events: tells our server what happens until then.
             clock: tells the time.
             somebody_there: whether a user is logged in.
             to_utc: turns a naive local time into UTC.
@@ -106,6 +83,7 @@ class Agent:
         self._fetcher = fetcher
         self._installer = installer
         self._reporter = reporter
+        self._events = events
         self._clock = clock
         self._somebody_there = somebody_there
         self._to_utc = to_utc
@@ -124,6 +102,7 @@ class Agent:
     def start(self) -> None:
         """Take over what the disk has. The lock has to be held."""
         self.packages.load(self._clock.now(), forgive=self._patience.silences is not None)
+        self.contact.drop_cancelled()
 
     def poll(self) -> None:
         """Contact the server: results first, then PROLOG and what follows from it.
@@ -152,8 +131,22 @@ class Agent:
         Raises:
             StoreError: the state cannot be written.
         """
+        wait = self._work(until)
+        self._tell()
+        return wait
+
+    def tell_all(self) -> None:
+        """Send every event that the server takes, now."""
+        self._events.deliver_all()
+
+    def _tell(self, *, busy: bool = False) -> None:
+        if not self.unreported():  # results first
+            self._events.deliver(busy=busy)
+
+    def _work(self, until: datetime | None) -> Wait | None:
         while True:
             self._finish_ended()
+            self._tell(busy=True)
             wait = self._attend(until) or self._pausing()
             if wait is not None:
                 return wait
@@ -282,11 +275,17 @@ class Agent:
         for package in self.packages:
             if package.state is not State.RUNNING:
                 continue
-            left = None if until is None else (until - self._clock.now()).total_seconds()
-            if not self._installer.attend(package, None if left is None else max(0.0, left)):
+            if not self._installer.attend(package, self._no_longer_than(until)):
                 return Wait(0, For.PACE, f"the action of package {package.id} runs")
             self._finish_ended()
         return None
+
+    def _no_longer_than(self, until: datetime | None) -> float | None:
+        """Return how long to wait for an action at most: until a contact, or until events go."""
+        waits = [None if self.unreported() else self._events.due_in_s(busy=True)]
+        if until is not None:
+            waits.append(max(0.0, (until - self._clock.now()).total_seconds()))
+        return min((each for each in waits if each is not None), default=None)
 
     def _finish_ended(self) -> None:
         """Bring every ended package on its way out as far as it goes."""
@@ -337,6 +336,7 @@ class Agent:
         if self._said.get(package.id) != found.why:
             self._said[package.id] = found.why
             log.info("package %s waits: %s", package.id, found.why)
+            self._events.waits(package, found.why)
         if found.until is None:
             return None
         left = max(0.0, (found.until - self._clock.now()).total_seconds())

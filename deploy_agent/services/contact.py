@@ -15,6 +15,7 @@ from deploy_agent.machine.history import History
 from deploy_agent.machine.identity import Identity, IdentityFile
 from deploy_agent.machine.memory import Memory, MemoryFile
 from deploy_agent.machine.transport import Transport
+from deploy_agent.services.events import Events
 from deploy_agent.services.package import Package
 from deploy_agent.services.packages import Packages
 from deploy_agent.wire import result
@@ -30,6 +31,8 @@ from deploy_agent.wire.replies import (
 log = logging.getLogger(__name__)
 
 Collect = Callable[[], Sequence[Section]]
+
+TAKEN_BACK = "the server took it back before it began"
 
 
 class Contact:
@@ -47,6 +50,7 @@ class Contact:
         history: History,
         clock: Clock,
         collect: Collect,
+        events: Events,
         *,
         identity_file: IdentityFile,
         memory_file: MemoryFile,
@@ -60,6 +64,7 @@ class Contact:
             history: what ended on it.
             clock: tells the time.
             collect: describes the computer.
+            events: tells our server what becomes of what it takes back.
             identity_file: where its id is.
             memory_file: where the server's words are.
             tag: the configuration's, None when it has none.
@@ -69,6 +74,7 @@ class Contact:
         self._history = history
         self._clock = clock
         self._collect = collect
+        self._events = events
         self._identity_file = identity_file
         self._memory_file = memory_file
         self._tag = tag
@@ -85,6 +91,7 @@ class Contact:
         self.identity = self._identity_file.load(self._clock.now().astimezone())
         reply = self._prolog()
         self._remember(reply)
+        self._events.contacted()
         for reason in reply.refused:
             log.warning("an offer of the server makes no sense: %s", reason)
         for offer in reply.offers:
@@ -168,6 +175,11 @@ class Contact:
             log.info("package %s: offered, and ended before: %s", offer.package_id, answer.code)
             fresh = policy.renew(record, offer, now)
             self._packages.begin(replace(fresh, state=State.DONE, result=answer))
+        elif verdict is Verdict.CANCELLED and offer.attempt is not None:
+            log.info(
+                "package %s: offered, but taken back before; it does not begin", offer.package_id
+            )
+            self._events.cancelled(offer.package_id, offer.attempt, TAKEN_BACK)
 
     def _adopt(self, record: PackageRecord, offer: PackageOffer) -> None:
         """The server says of which assignment a record was that could not be read."""
@@ -198,15 +210,45 @@ class Contact:
             log.info("package %s: the server has revision %s now", package.id, offer.revision)
         package.save(replace(package.record, offer=offer, reread=package.record.reread or reread))
 
+    # Cancellations.
+
+    def drop_cancelled(self) -> None:
+        """Remove what was taken back by a server that an earlier agent heard, and did not go."""
+        for package in self._packages:
+            attempt = package.record.offer.attempt
+            past = self._history.past(package.id, attempt)
+            if past.cancelled and package.state in BEFORE_ACTION:
+                self._drop(package)
+
     def _cancel(self, package_id: str, attempt: int) -> None:
+        """The server takes an attempt back: what has not begun is dropped, the rest goes on."""
         package = self._packages.get(package_id)
-        if (
-            package is not None
-            and package.record.offer.attempt == attempt
-            and package.state in BEFORE_ACTION
-        ):
-            log.info("package %s: the server withdrew it", package_id)
-            self._packages.drop(package)
+        if package is None or package.record.offer.attempt != attempt:
+            self._cancel_absent(package_id, attempt)
+        elif package.state in BEFORE_ACTION:
+            log.info("package %s: the server takes it back; it does not begin", package_id)
+            info = package.info
+            revision = info.revision if info is not None else package.record.offer.revision
+            # From here on it never begins, wherever a kill comes.
+            self._history.cancel(package.record, revision, self._clock.now(), TAKEN_BACK)
+            self._drop(package)
+            self._events.cancelled(package_id, attempt, TAKEN_BACK)
+        elif not package.record.ended:
+            self._events.goes_on(package)
+
+    def _cancel_absent(self, package_id: str, attempt: int) -> None:
+        """The server has not heard yet what became of it: it ended, was dropped, or never came."""
+        ended = self._history.result(package_id, attempt)
+        if ended is not None:
+            self._events.ended_before(package_id, attempt, ended)
+        elif self._history.past(package_id, attempt).cancelled:
+            self._events.cancelled(package_id, attempt, TAKEN_BACK)
+        else:
+            self._events.cancelled(package_id, attempt, "it is not on this computer")
+
+    def _drop(self, package: Package) -> None:
+        self._packages.drop(package)
+        self._packages.forget(package)  # even where its folder stays: it must not move any more
 
     # Inventory.
 

@@ -28,9 +28,8 @@ from deploy_agent.services.setup import (
     somebody_is_logged_in,
 )
 from deploy_agent.wire.deviceid import make_device_id
+from deploy_agent.wire.events import RETRY_PATH
 from deploy_agent.wire.messages import Inventory
-
-RETRY_PATH = "/api/v1/agent/retry"
 
 
 @dataclass(frozen=True, slots=True)

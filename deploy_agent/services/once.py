@@ -54,6 +54,7 @@ def run_once(agent: Agent, clock: Clock, *, wait: bool = True) -> Once:
             break
         if wait:
             clock.sleep(pause.seconds)
+    agent.tell_all()
     return Once(
         ended=tuple(agent.reported),
         waiting=tuple((package.id, found.why) for package, found in agent.standings()),

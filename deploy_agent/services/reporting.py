@@ -12,6 +12,7 @@ from deploy_agent.domain.errors import CleanFailed, TransientError
 from deploy_agent.domain.state import Event, State
 from deploy_agent.machine.history import History, Output
 from deploy_agent.machine.transport import Transport
+from deploy_agent.services.events import Events
 from deploy_agent.services.installing import Installer
 from deploy_agent.services.package import Package
 from deploy_agent.wire.messages import DownloadReport
@@ -28,6 +29,7 @@ class Reporter:
         history: History,
         installer: Installer,
         device_id: Callable[[], str | None],
+        events: Events,
     ) -> None:
         """Report.
 
@@ -36,11 +38,13 @@ class Reporter:
             history: where ends are entered.
             installer: knows the output of actions.
             device_id: tells the computer's id; None while the server does not know it yet.
+            events: tells our server how actions ended.
         """
         self._transport = transport
         self._history = history
         self._installer = installer
         self._device_id = device_id
+        self._events = events
         self._entered: set[tuple[str, str]] = set()
         self._stuck: set[str] = set()
 
@@ -63,6 +67,7 @@ class Reporter:
         info = package.info
         revision = info.revision if info is not None else package.record.offer.revision
         self._history.add(package.record, revision, output)
+        self._events.ended(package, outcome)
         with suppress(CleanFailed):  # the result is known; what cannot be removed is a note later
             package.drop_content()
         self._entered.add(ended)

@@ -2,7 +2,7 @@
 
 What takes long to import and is not always needed is imported where it is used.
 
-Shape of the state folder: lock, identity.json, server.json, packages/, history/.
+Shape of the state folder: lock, identity.json, server.json, events.jsonl, packages/, history/.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,14 @@ from deploy_agent.machine.history import History
 from deploy_agent.machine.identity import IdentityFile
 from deploy_agent.machine.lock import InstanceLock
 from deploy_agent.machine.memory import MemoryFile
+from deploy_agent.machine.spool import Spool
 from deploy_agent.machine.store import PackageStore
 from deploy_agent.machine.transport import Access, HttpTransport
 from deploy_agent.machine.trees import empty_tree
 from deploy_agent.machine.unpack import unpack
 from deploy_agent.services.agent import Agent
 from deploy_agent.services.contact import Contact
+from deploy_agent.services.events import Events
 from deploy_agent.services.fetching import Fetcher
 from deploy_agent.services.installing import Installer
 from deploy_agent.services.packages import Packages
@@ -60,6 +62,10 @@ class StateFiles:
     def history(self) -> History:
         """Return what ended."""
         return History(self.folder / "history")
+
+    def spool(self) -> Spool:
+        """Return the events that the server does not have yet."""
+        return Spool(self.folder / "events.jsonl")
 
 
 class RealTrees:
@@ -100,7 +106,14 @@ def make_agent(config: AgentConfig, patience: Patience = PATIENT) -> Agent:
     clock = SystemClock()
     files = StateFiles(config.state)
     transport = make_transport(config, clock)
-    packages = Packages(files.packages())
+    events = Events(
+        files.spool(),
+        transport,
+        clock,
+        wanted=lambda: contact.memory.ours and config.server.startswith("https://"),
+        device_id=lambda: contact.known_device_id(),
+    )
+    packages = Packages(files.packages(), events)
     history = files.history()
     fetcher = Fetcher(transport, clock, wait=patience.latencies)
     installer = Installer(
@@ -117,17 +130,19 @@ def make_agent(config: AgentConfig, patience: Patience = PATIENT) -> Agent:
         history,
         clock,
         collect_inventory,
+        events,
         identity_file=files.identity(),
         memory_file=files.memory(),
         tag=config.tag,
     )
-    reporter = Reporter(transport, history, installer, contact.known_device_id)
+    reporter = Reporter(transport, history, installer, contact.known_device_id, events)
     agent = Agent(
         packages,
         contact,
         fetcher,
         installer,
         reporter,
+        events,
         clock,
         somebody_there=somebody_is_logged_in,
         to_utc=local_to_utc,

@@ -16,9 +16,11 @@ from deploy_agent.machine.disk import Disk
 from deploy_agent.machine.history import History
 from deploy_agent.machine.identity import IdentityFile
 from deploy_agent.machine.memory import MemoryFile
+from deploy_agent.machine.spool import Spool
 from deploy_agent.machine.store import PackageStore
 from deploy_agent.services.agent import Agent
 from deploy_agent.services.contact import Contact
+from deploy_agent.services.events import Events
 from deploy_agent.services.fetching import Fetcher
 from deploy_agent.services.installing import Installer, Runner, Trees
 from deploy_agent.services.once import Once, run_once
@@ -67,12 +69,23 @@ class Computer:
     def history(self) -> History:
         return History(self.folder / "history", self.disk)
 
+    @property
+    def spool(self) -> Spool:
+        return Spool(self.folder / "events.jsonl", self.disk)
+
     def collect(self) -> Sequence[Section]:
         return [HARDWARE]
 
     def agent(self, patience: Patience = ONCE, runner: Runner | None = None) -> Agent:
         """A new life of the agent."""
-        packages = Packages(self.store)
+        events = Events(
+            self.spool,
+            self.server,
+            self.clock,
+            wanted=lambda: contact.memory.ours,
+            device_id=lambda: contact.known_device_id(),
+        )
+        packages = Packages(self.store, events)
         history = self.history
         fetcher = Fetcher(self.server, self.clock, wait=patience.latencies, jitter=lambda: 1.0)
         installer = Installer(
@@ -89,17 +102,19 @@ class Computer:
             history,
             self.clock,
             self.collect,
+            events,
             identity_file=IdentityFile(self.folder / "identity.json", self.disk),
             memory_file=MemoryFile(self.folder / "server.json", self.disk),
             tag=self.tag,
         )
-        reporter = Reporter(self.server, history, installer, contact.known_device_id)
+        reporter = Reporter(self.server, history, installer, contact.known_device_id, events)
         agent = Agent(
             packages,
             contact,
             fetcher,
             installer,
             reporter,
+            events,
             self.clock,
             somebody_there=self.somebody_there,
             to_utc=lambda naive: naive.replace(tzinfo=UTC),
