@@ -40,6 +40,8 @@ from tests.support.packages import LAUNCH, NOW, build, content, joined, local_st
 from tests.support.processes import BIN
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 OLD = tar_gz({"install.sh": random.Random(1).randbytes(250)})
 NEW = tar_gz({"install.sh": random.Random(2).randbytes(450)})
 SPEC = replace(LAUNCH, name="New", fragment_size=200)
@@ -139,7 +141,6 @@ def published(store: LocalFragmentStore) -> list[int]:
     return [int(path.name) for path in store.download.iterdir()]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("work", [build_new, change_old, delete_old])
 def test_killed_at_every_step(sqlite_databases: Any, tmp_path: Path, work: Work) -> None:
     lives = 0
@@ -301,7 +302,6 @@ def test_readers_see_one_revision_while_it_changes(sqlite_databases: Any, tmp_pa
     assert package.revision == 21
 
 
-@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """A wrapped file of 1 GiB, cut into 1 MiB pieces: at most 30 MiB above idle."""
     script = """

@@ -26,6 +26,8 @@ from tests.support.cli import Cli
 from tests.support.processes import kill_tree, stop, tree
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 
 
@@ -174,7 +176,6 @@ def test_who_is_being_answered_is_answered_before_the_end(stub: Stub) -> None:
         assert answer.result() == b"done"
 
 
-@pytest.mark.slow
 def test_nobody_outlives_a_parent_that_was_killed(stub: Stub) -> None:
     family = tree(stub.process.pid)
     assert len(family) == 3
@@ -195,7 +196,6 @@ def test_a_worker_that_crashed_comes_back(stub: Stub, scheme: str) -> None:
     assert "was ended by signal 9; another one starts" in stub.log.read_text()
 
 
-@pytest.mark.slow
 def test_a_new_certificate_is_used_without_a_restart_and_drops_nobody(stub: Stub) -> None:
     stop_asking = threading.Event()
     answered: list[int] = []
@@ -230,7 +230,6 @@ def test_a_certificate_that_cannot_work_is_not_used(stub: Stub) -> None:
     shows(stub, stub.store.chain()[0].serial_number)
 
 
-@pytest.mark.slow
 def test_several_workers_share_the_ports(tmp_path: Path) -> None:
     with Stub(tmp_path, workers=2) as stub:
         assert len(tree(stub.process.pid)) == 5
@@ -292,7 +291,6 @@ def memory(stub: Stub) -> int:
     return max(each.memory_info().rss for each in tree(stub.process.pid)) // MIB
 
 
-@pytest.mark.slow
 def test_a_large_upload_stays_out_of_memory(stub: Stub) -> None:
     idle, peak = memory(stub), 0
     connection = stub.https()

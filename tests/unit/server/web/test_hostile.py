@@ -16,6 +16,8 @@ from tests.support.factories import (
     make_package,
 )
 
+pytestmark = pytest.mark.slow  # every page, for every payload
+
 PAYLOADS = {
     "script": "<script>alert(1)</script>",
     "attribute": "\"' onmouseover=alert(1) x='",
