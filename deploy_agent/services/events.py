@@ -83,7 +83,8 @@ class Events:
         if same or record.ended or record.orphan:
             return
         edited = before is not None and record.state is State.OFFERED
-        self._tell(package, "it was edited; it starts over" if edited else "")
+        slot = "progress" if record.state is State.DOWNLOADING else ""
+        self._tell(package, "it was edited; it starts over" if edited else "", slot=slot)
 
     def progressed(self, package: Package) -> None:
         """A fragment came: an event for each tenth of the package, or each minute."""

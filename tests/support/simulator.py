@@ -7,6 +7,7 @@ by counting them. Both outlive an agent that is killed.
 
 import hashlib
 import io
+import json
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from deploy_agent.machine.runner import Job
 from deploy_agent.machine.transport import Sink
 from deploy_agent.wire import messages
 from deploy_agent.wire.digest import Digest, DigestAlgorithm
+from deploy_agent.wire.events import EVENTS_PATH, PackageEvent, parse_events
 from deploy_agent.wire.fragment import FragmentPlan, fragment_lines, fragment_name
 from deploy_agent.wire.info import InfoFile, parse_info, write_info
 from deploy_agent.wire.messages import DownloadReport, Inventory
@@ -81,6 +83,9 @@ class ServerSimulator:
         fresh: those that were asked for past every cache.
         reports: every result that arrived, in order.
         inventories: every inventory that arrived.
+        events: every event that arrived, once, in order.
+        event_messages: how many events each message had.
+        events_fault: what is answered to events instead.
         reachable: what stands between: None, or the error of every message.
     """
 
@@ -95,6 +100,9 @@ class ServerSimulator:
     prologs: int = 0
     reports: list[DownloadReport] = field(default_factory=list)
     inventories: list[Inventory] = field(default_factory=list)
+    events: list[PackageEvent] = field(default_factory=list)
+    event_messages: list[int] = field(default_factory=list)
+    events_fault: Exception | tuple[int, Any] | None = None
     wants_inventory: bool = False
     account: dict[str, str] | None = None
     attempt: int = 1_795_000_000
@@ -182,6 +190,11 @@ class ServerSimulator:
         """Give ``faults`` instead of a file, the last one for ever."""
         self.faults[self.url(package_id, name)] = list(faults)
 
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """State and reason of every event that arrived, in order."""
+        return [(each.state, each.reason) for each in self.events]
+
     def asked(self, package_id: str = "1800000001") -> Counter[str]:
         """How often each file of the package was asked for."""
         part = f"/{package_id}/"
@@ -214,7 +227,19 @@ class ServerSimulator:
         return len(data)
 
     def post_json(self, path: str, value: Any) -> tuple[int, Any]:
-        return 404, None
+        if self.reachable is not None:
+            raise self.reachable
+        if self.events_fault is not None:
+            if isinstance(self.events_fault, Exception):
+                raise self.events_fault
+            return self.events_fault
+        if path != EVENTS_PATH or not self.ours:
+            return 404, None
+        _, events = parse_events(json.dumps(value).encode())
+        self.event_messages.append(len(events))
+        known = {each.event_id for each in self.events}
+        self.events += [each for each in events if each.event_id not in known]
+        return 200, {"accepted": [each.event_id for each in events]}
 
     def _prolog(self) -> bytes:
         self.prologs += 1
