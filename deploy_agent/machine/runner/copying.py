@@ -5,11 +5,12 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deploy_agent.domain.errors import ActionFailed, OutOfSpace
+from deploy_agent.machine.runner.places import Place, open_below, open_place
 
 PART = ".tranche-store.part"  # one file is copied at a time, so one name is enough
 _PIECE = 256 * 1024
@@ -23,7 +24,8 @@ def store(tree: Path, target: Path, check: Callable[[], None]) -> None:
     """Copy everything in `tree` into `target`, which is made where it is missing.
 
     Each file appears at once and whole; those that were there are replaced, others stay. Folders
-    that are there keep their modes, new ones get those of the archive. Links are copied as links.
+    that are there keep their modes, new ones get those of the archive. Links are copied as links. A
+    link in the place of a folder is followed only where nobody else can have put it.
 
     Args:
         tree: the unpacked archive.
@@ -32,73 +34,66 @@ def store(tree: Path, target: Path, check: Callable[[], None]) -> None:
 
     Raises:
         OutOfSpace: it would not fit, or did not.
-        ActionFailed: a file or folder could not be written; the message names it.
+        ActionFailed: a file or folder could not be written, or lies behind somebody's link; the
+            message names it.
     """
     try:
         _check_space(tree, target)
-        _make_folder(target, 0o755)
-        _copy_folder(tree, target, check)
+        with open_place(target, 0o755) as place:
+            _copy_folder(tree, place, check)
         if hasattr(os, "sync"):
             os.sync()
     except OSError as error:
         raise _explained(error, target) from error
 
 
-def _copy_folder(source: Path, target: Path, check: Callable[[], None]) -> None:
+def _copy_folder(source: Path, place: Place, check: Callable[[], None]) -> None:
     for path in sorted(source.iterdir()):
         check()
         if path.is_dir() and not path.is_symlink():
-            _make_folder(target / path.name, stat.S_IMODE(path.stat().st_mode) & 0o777)
-            _copy_folder(path, target / path.name, check)
+            mode = stat.S_IMODE(path.stat().st_mode) & 0o777
+            with open_below(place, path.name, mode) as below:
+                _copy_folder(path, below, check)
         else:
-            _copy(path, target / path.name, check)
+            with _naming(place.path / path.name):
+                _copy(path, place, check)
 
 
-def _make_folder(path: Path, mode: int) -> None:
-    if path.is_dir():
-        return
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    path.mkdir()
-    _set_mode(path, mode)
-
-
-def _set_mode(path: Path, mode: int) -> None:
-    """Set the mode of a folder just made; whoever owns the one above may have put a link there."""
-    if sys.platform == "win32":
-        path.chmod(mode)
-        return
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        os.fchmod(descriptor, mode)
-    finally:
-        os.close(descriptor)
-
-
-def _copy(source: Path, target: Path, check: Callable[[], None]) -> None:
-    part = target.with_name(PART)
-    part.unlink(missing_ok=True)  # of a run that was killed
+def _copy(source: Path, place: Place, check: Callable[[], None]) -> None:
+    place.remove(PART)  # of a run that was killed
     try:
         if source.is_symlink():
-            part.symlink_to(os.readlink(source))  # noqa: PTH115 - as it stands
+            text = os.readlink(source)  # noqa: PTH115 - as it stands
+            os.symlink(text, place.name(PART), **place.here)  # noqa: PTH211 - in that folder
         else:
-            _copy_bytes(source, part, check)
-        part.replace(target)
+            _copy_bytes(source, place, check)
+        place.rename(PART, source.name)
     except BaseException:
-        part.unlink(missing_ok=True)
+        place.remove(PART)
         raise
 
 
-def _copy_bytes(source: Path, part: Path, check: Callable[[], None]) -> None:
+def _copy_bytes(source: Path, place: Place, check: Callable[[], None]) -> None:
     with source.open("rb") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o777
-        with os.fdopen(os.open(part, _NEW_FILE, 0o600), "wb") as copy:
+        part = os.open(place.name(PART), _NEW_FILE, 0o600, **place.here)
+        with os.fdopen(part, "wb") as copy:
             while piece := file.read(_PIECE):
                 check()
                 copy.write(piece)
             if sys.platform != "win32":
                 os.fchmod(copy.fileno(), mode)  # by now its name may be somebody else's link
         if sys.platform == "win32":
-            part.chmod(mode)
+            (place.path / PART).chmod(mode)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors name the whole path: calls inside an open folder know its end only."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _check_space(tree: Path, target: Path) -> None:
