@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy_agent.domain.outcome import SIGNAL_BASE
+from deploy_agent.machine.runner.scope import scope_command
 
 UMASK = 0o022  # an agent's own is stricter, and programs expect this one
 
@@ -73,15 +74,30 @@ if sys.platform == "win32":
 else:
 
     def spawn_runner(command: Sequence[str], env: Mapping[str, str], log: int, lock: int) -> None:
-        """Start the runner in a session of its own, with the descriptor `lock`.
+        """Start the runner in a session and, under systemd, a scope of its own.
 
-        It forks once more and its first process ends, so that init looks after the runner and
-        the agent has no child left to wait for.
+        It gets the descriptor `lock`, forks once more, and its first process ends, so that init
+        looks after the runner and the agent has no child left to wait for. A first process that
+        ends with another status than 0 has run nothing.
 
         Raises:
             OSError: it did not start.
         """
-        first = subprocess.Popen(
+        scope = scope_command(f"Tranche: the action in {command[-2]}")
+        status = _first_process([*scope, *command], env, log, lock)
+        if status != 0 and scope:
+            _warn(f"systemd gave the action no scope (status {status}); it runs without")
+            status = _first_process(command, env, log, lock)
+        if status != 0:
+            raise OSError(0, f"the runner ended at once with status {status}")
+
+    def _warn(text: str) -> None:
+        import logging  # the runner imports this file too, has no log and has to start fast
+
+        logging.getLogger(__name__).warning(text)
+
+    def _first_process(command: Sequence[str], env: Mapping[str, str], log: int, lock: int) -> int:
+        return subprocess.Popen(
             command,
             env=env,
             cwd="/",
@@ -90,9 +106,7 @@ else:
             stderr=log,
             start_new_session=True,
             pass_fds=(lock,),
-        )
-        if first.wait() != 0:
-            raise OSError(0, f"the runner ended at once with status {first.returncode}")
+        ).wait()
 
     def group_options() -> dict[str, Any]:
         """Return what makes a program the head of a group that can be ended."""
