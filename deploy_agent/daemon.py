@@ -80,6 +80,7 @@ class Daemon:
 
     def begin(self) -> None:
         """Plan the first contact and the work that an earlier agent left."""
+        self._agent.asking.wake = self._wake
         self._plan_contact(self._first_delay())
         self._plan_work(0)
 
@@ -90,6 +91,10 @@ class Daemon:
     def work(self) -> None:
         """Do what can be done and plan the next work."""
         self._guarded(self._work)
+
+    def _wake(self) -> None:
+        """A user has answered; called from another thread."""
+        self._scheduler.at(self._clock.now(), "wake", self.work)
 
     def _contact(self) -> None:
         try:

@@ -9,6 +9,7 @@ What takes long to import is imported by the commands that use it.
 import click
 
 from deploy_agent import __version__
+from deploy_agent.cli.answering import answer
 from deploy_agent.cli.common import Program, shared
 from deploy_agent.cli.configuring import config, configure
 from deploy_agent.cli.looking import check, history, inventory, status
@@ -34,5 +35,6 @@ for command in (
     history,
     config,
     check,
+    answer,
 ):
     main.add_command(command)

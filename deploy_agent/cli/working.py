@@ -7,6 +7,8 @@ import click
 from deploy_agent.cli.common import load_config, printable, shared
 from deploy_agent.cli.logs import start_log
 
+USER_S = 120  # how long `once` leaves a question without a countdown before a user
+
 
 @click.command()
 @shared
@@ -36,7 +38,8 @@ def once(ctx: click.Context, given: dict[str, Path], no_wait: bool) -> None:
     from deploy_agent.services.waiting import Patience
 
     with StateFiles(config.state).lock():
-        agent = make_agent(config, Patience(latencies=not no_wait, silences=3))
+        patience = Patience(latencies=not no_wait, silences=3, user_s=0 if no_wait else USER_S)
+        agent = make_agent(config, patience)
         left = run_once(agent, SystemClock(), wait=not no_wait)
     for package_id, code in left.ended:
         click.echo(f"{package_id} {printable(code)}")

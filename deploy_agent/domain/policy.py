@@ -61,6 +61,8 @@ def judge_offer(offer: PackageOffer, record: PackageRecord | None, past: Past) -
             return Verdict.KNOWN
         if record.state not in BEFORE_ACTION:
             return Verdict.BUSY
+    if record is not None and record.restarts:
+        return Verdict.BUSY  # its record is what remembers that the computer has to restart
     if past.cancelled:
         return Verdict.CANCELLED
     if past.ended:

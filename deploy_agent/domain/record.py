@@ -7,6 +7,7 @@ Shape: {"schema": 1, "offer": {"package_id": "1800000001", ...}, "since": "2026-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Self
 
 from deploy_agent.domain.state import ENDED, Event, State, next_state
@@ -50,6 +51,72 @@ class Result:
     detail: str = ""
 
 
+class Reply(StrEnum):
+    """What came of a question to the user. The values are written to disk."""
+
+    NOW = "now"
+    LATER = "later"
+    CANCEL = "cancel"
+    DONE = "done"  # the end was confirmed
+    COUNTDOWN = "countdown"  # it ran out in front of the user
+    NOTHING = "nothing"  # log-off, lock, or a dialog that died
+
+
+SAID = {
+    Reply.NOW: "said: start now",
+    Reply.LATER: "said: later",
+    Reply.CANCEL: "cancelled it",
+    Reply.DONE: "confirmed the end",
+    Reply.COUNTDOWN: "let the countdown run out",
+    Reply.NOTHING: "gave no answer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a user said, or did not.
+
+    Attributes:
+        at: when, UTC.
+        who: the login name, '' where nobody was there.
+        reply: what.
+        note: why there was no answer, for people.
+    """
+
+    at: datetime
+    who: str
+    reply: Reply
+    note: str = ""
+
+    def __str__(self) -> str:
+        """Return a sentence without a full stop."""
+        text = f"{self.who or 'the user'} {SAID[self.reply]}"
+        return f"{text}: {self.note}" if self.note else text
+
+    def said_as(self, other: "Answer") -> bool:
+        """Whether the same user said the same, at whatever time."""
+        return (self.who, self.reply, self.note) == (other.who, other.reply, other.note)
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """The post command of an ended package; it is begun at most once.
+
+    Attributes:
+        begun_at: when the intent to begin it was saved, UTC.
+        boot_id: what the system called its run at that time.
+        restart: REBOOT or SHUTDOWN; else a command line.
+        waits: it is not over: the restart has not come, or the command runs.
+        note: how it went, for people.
+    """
+
+    begun_at: datetime
+    boot_id: str
+    restart: bool
+    waits: bool = True
+    note: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class PackageRecord:
     """Everything that must survive a kill, but for files that are on the disk anyway.
@@ -71,6 +138,11 @@ class PackageRecord:
         retry_result: the code that stands when there is no time for another try.
         act_at: no action before this, UTC.
         result: None while the package is not at its end.
+        started: the action was started; only then there is a post command.
+        ask_at: the user is not asked before this, UTC.
+        consented: the user let the action start, now or by a countdown.
+        answers: what users said, oldest first.
+        post: the post command, None while it is not begun.
     """
 
     offer: PackageOffer
@@ -89,6 +161,11 @@ class PackageRecord:
     retry_result: Result | None = None
     act_at: datetime | None = None
     result: Result | None = None
+    started: bool = False
+    ask_at: datetime | None = None
+    consented: bool = False
+    answers: tuple[Answer, ...] = ()
+    post: Post | None = None
 
     @property
     def package_id(self) -> str:
@@ -122,6 +199,11 @@ class PackageRecord:
     def needs_info(self) -> bool:
         """Whether the info file has to be fetched."""
         return self.state is State.OFFERED or self.reread
+
+    @property
+    def restarts(self) -> bool:
+        """Whether its post command asked for a restart that has not come yet."""
+        return self.post is not None and self.post.restart and self.post.waits
 
     def after(self, event: Event, **changes: Any) -> Self:
         """Return the record after `event`, with `changes`."""
@@ -173,6 +255,8 @@ def _plain(value: Any) -> Any:
         return format_time(value)
     if isinstance(value, Mapping):
         return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
     return value
 
 
@@ -190,6 +274,10 @@ def _record(values: dict[str, Any]) -> PackageRecord:
             "retry_result": _result(values["retry_result"]),
             "act_at": _optional_time(values["act_at"]),
             "result": _result(values["result"]),
+            # Not in the records of an older agent.
+            "ask_at": _optional_time(values.get("ask_at")),
+            "answers": tuple(map(_answer, values.get("answers", ()))),
+            "post": _post(values.get("post")),
         }
     )
 
@@ -202,3 +290,11 @@ def _result(data: dict[str, Any] | None) -> Result | None:
     if data is None:
         return None
     return Result(**{**data, "ended_at": parse_time(data["ended_at"])})
+
+
+def _answer(data: dict[str, Any]) -> Answer:
+    return Answer(**{**data, "at": parse_time(data["at"]), "reply": Reply(data["reply"])})
+
+
+def _post(data: dict[str, Any] | None) -> Post | None:
+    return None if data is None else Post(**{**data, "begun_at": parse_time(data["begun_at"])})

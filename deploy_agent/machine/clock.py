@@ -29,4 +29,6 @@ class SystemClock:
 
 def local_to_utc(naive: datetime) -> datetime:
     """Return the UTC time of a local one, by the computer's time zone and the time's fold."""
+    if hasattr(time, "tzset"):
+        time.tzset()  # a computer may have moved to another zone since this process began
     return naive.astimezone(UTC)

@@ -124,11 +124,32 @@ class History:
                 **asdict(result),
                 "ended_at": format_time(result.ended_at),
             },
+            "answers": [asdict(each) | {"at": format_time(each.at)} for each in record.answers],
             "output": output.text,
             "truncated": output.truncated,
         }
         write_json(self._disk, path, entry)
         mine.append(ended)
+
+    def note_post(self, record: PackageRecord, output: Output) -> None:
+        """Add to an entry how the post command went.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        post = record.post
+        assert post is not None
+        for ended in self._by_id().get(record.package_id, []):
+            entry = self._read(ended.file_name) if ended.key == record.key else None
+            if entry is not None:
+                noted = {
+                    "command": record.offer.postcmd,
+                    "begun_at": format_time(post.begun_at),
+                    "note": post.note,
+                    "output": output.text,
+                    "truncated": output.truncated,
+                }
+                write_json(self._disk, self._folder / ended.file_name, {**entry, "post": noted})
 
     def past(self, package_id: str, attempt: int | None) -> Past:
         """Return what stands against beginning `attempt` of a package."""

@@ -152,6 +152,8 @@ class Installer:
 
     def output_of(self, package: Package) -> Outcome | None:
         """Return the outcome of the package's last run, None where there is none to read."""
+        if not package.record.started:
+            return None  # what lies there is of an earlier assignment
         try:
             return self._runner.outcome(self.run_folder(package))
         except OutcomeUnknown:
@@ -269,10 +271,14 @@ class Installer:
     def _take_outcome(self, package: Package, outcome: Outcome) -> None:
         verdict = judge(outcome, _exit_codes(package.info), windows=os.name == "nt")
         result = Result(verdict.code, outcome.ended_at, outcome.exit_code, outcome.error)
+        started = outcome.started or package.record.started
         if not verdict.retry:
-            if package.info is not None and package.info.done_text is not None:
-                log.warning("package %s: the user is not told, there is no dialog", package.id)
-            package.end(result)
+            info = package.info
+            if outcome.started and info is not None and info.done_text is not None:
+                log.info("package %s: %s, to be confirmed by a user", package.id, result.code)
+                package.apply(Event.ASK_DONE, result=result, started=True, ask_at=None)
+            else:
+                package.end(result, started=started)
             return
         retries = package.record.retries + 1
         act_at = self._clock.now() + retry_code_delay(retries)
@@ -282,6 +288,7 @@ class Installer:
         )
         package.apply(
             Event.AGAIN,
+            started=started,
             exec_tries=package.record.exec_tries - 1,
             retries=retries,
             retry_result=result,

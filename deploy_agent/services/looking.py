@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from deploy_agent.config import AgentConfig
 from deploy_agent.domain.errors import AgentError, HttpRefusal
-from deploy_agent.domain.record import UnreadableRecord, format_time
-from deploy_agent.domain.standing import Surroundings, standing
+from deploy_agent.domain.record import PackageRecord, UnreadableRecord, format_time
+from deploy_agent.domain.standing import Surroundings, hold_of, standing
 from deploy_agent.domain.state import State
 from deploy_agent.machine.clock import SystemClock, local_to_utc
 from deploy_agent.machine.disk import Disk, writing_state
@@ -75,6 +75,8 @@ def history_of(config: AgentConfig) -> list[dict[str, Any]]:
             "ended_at": entry["result"]["ended_at"],
             "exit_code": entry["result"].get("exit_code"),
             "detail": entry["result"].get("detail", ""),
+            "answers": entry.get("answers", []),
+            "post": entry.get("post"),
             "output": entry.get("output", ""),
             "truncated": entry.get("truncated", False),
         }
@@ -185,24 +187,29 @@ def _packages(files: StateFiles, memory: Memory) -> Iterator[dict[str, Any]]:
         settings=memory.settings,
         somebody_there=somebody_is_logged_in,
         to_utc=local_to_utc,
+        hold=lambda: hold_of(each for each in found.values() if isinstance(each, PackageRecord)),
     )
+    found: dict[str, PackageRecord | UnreadableRecord | None] = {}
     for package_id in store.ids():
         try:
-            record = store.read(package_id)
+            found[package_id] = store.read(package_id)
         except UnreadableRecord as error:
-            yield {"package": package_id, "state": "UNREADABLE", "why": str(error)}
-            continue
+            found[package_id] = error
+    for package_id, record in found.items():
         if record is None:
+            continue
+        if isinstance(record, UnreadableRecord):
+            yield {"package": package_id, "state": "UNREADABLE", "why": str(record)}
             continue
         package = Package(store, record)
         info = package.info
         missing = package.missing if record.state is State.DOWNLOADING else 0
-        found = standing(record, info, missing, around)
+        stands = standing(record, info, missing, around)
         yield {
             "package": package_id,
             "state": record.state.value,
-            "why": found.why,
-            "until": None if found.until is None else format_time(found.until),
+            "why": stands.why,
+            "until": None if stands.until is None else format_time(stands.until),
             "since": format_time(record.since),
             "attempt": record.offer.attempt,
             "priority": info.priority if info else None,

@@ -50,13 +50,16 @@ def run_once(agent: Agent, clock: Clock, *, wait: bool = True) -> Once:
     agent.poll()
     while True:
         pause = agent.step()
-        if pause is None or pause.what is For.TIME or agent.report_failures >= REPORTS_MAX:
+        if pause is None or pause.what is For.TIME or agent.endings.failures >= REPORTS_MAX:
+            break
+        if not wait and pause.what is For.USER and pause.seconds > 0:
             break
         if wait:
             clock.sleep(pause.seconds)
+    agent.close()
     agent.tell_all()
     return Once(
-        ended=tuple(agent.reported),
+        ended=tuple(agent.endings.reported),
         waiting=tuple((package.id, found.why) for package, found in agent.standings()),
-        unreported=tuple(package.id for package in agent.unreported()),
+        unreported=tuple(package.id for package in agent.endings.unreported()),
     )

@@ -85,7 +85,8 @@ class Package:
     @property
     def needs_info(self) -> bool:
         """Whether the info file has to be fetched."""
-        missing = not self.record.ended and self.state is not State.RUNNING and self.info is None
+        acted = self.record.ended or self.state in (State.RUNNING, State.CONFIRMING)
+        missing = not acted and self.info is None
         return self.record.needs_info or missing
 
     def apply(self, event: Event, **changes: Any) -> None:
@@ -110,13 +111,13 @@ class Package:
         before, self.record = self.record, record
         self._observer.changed(self, before)
 
-    def end(self, result: Result) -> None:
-        """Save how the package ended."""
+    def end(self, result: Result, **changes: Any) -> None:
+        """Save how the package ended, with `changes`."""
         log.info(
             "package %s: ended with %s%s",
             *(self.id, result.code, f": {result.detail}" if result.detail else ""),
         )
-        self.apply(Event.END, result=result)
+        self.apply(Event.END, result=result, **changes)
 
     def fail(self, error: PackageError, now: datetime) -> None:
         """Save that `error` ended the package."""
@@ -238,6 +239,9 @@ class Package:
                 retries=0,
                 retry_result=None,
                 act_at=None,
+                started=False,
+                ask_at=None,
+                consented=False,
             )
         if known is None or data != known:
             if not self._same_content(info):

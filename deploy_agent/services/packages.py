@@ -31,7 +31,7 @@ class Packages:
                 asked for it.
         """
         for record in self.store.load(now):
-            kept = replace(record, retry_at=None) if forgive else record
+            kept = replace(record, retry_at=None, ask_at=None) if forgive else record
             self._by_id[record.package_id] = Package(self.store, kept, self._observer)
 
     def __iter__(self) -> Iterator[Package]:

@@ -58,11 +58,6 @@ class Reporter:
         if package.state is not State.DONE or package.record.orphan or ended in self._entered:
             return
         outcome = self._installer.output_of(package)
-        if outcome is not None and package.record.offer.postcmd:
-            log.warning(
-                "package %s: its post command %r is not run, this version cannot",
-                *(package.id, package.record.offer.postcmd),
-            )
         output = Output(outcome.output, outcome.truncated) if outcome else Output()
         info = package.info
         revision = info.revision if info is not None else package.record.offer.revision

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy_agent.config import AgentConfig
+from deploy_agent.config import SYSTEM_STATE, AgentConfig
 from deploy_agent.machine import runner
+from deploy_agent.machine.boot import SystemPower, boot_id
 from deploy_agent.machine.clock import Clock, SystemClock, local_to_utc
+from deploy_agent.machine.dialogs import system_dialog
 from deploy_agent.machine.history import History
 from deploy_agent.machine.identity import IdentityFile
 from deploy_agent.machine.lock import InstanceLock
@@ -22,14 +24,20 @@ from deploy_agent.machine.transport import Access, HttpTransport
 from deploy_agent.machine.trees import empty_tree
 from deploy_agent.machine.unpack import unpack
 from deploy_agent.services.agent import Agent
+from deploy_agent.services.asking import Asking
 from deploy_agent.services.contact import Contact
+from deploy_agent.services.ending import Endings
 from deploy_agent.services.events import Events
 from deploy_agent.services.fetching import Fetcher
 from deploy_agent.services.installing import Installer
 from deploy_agent.services.packages import Packages
+from deploy_agent.services.post import PostCommands
 from deploy_agent.services.reporting import Reporter
 from deploy_agent.services.waiting import PATIENT, Patience
 from deploy_agent.wire.messages import Section
+
+ANSWERS_NAME = "answer.sock"
+SYSTEM_ANSWERS = Path("/run/deploy-agent") / ANSWERS_NAME
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,11 @@ class StateFiles:
     def spool(self) -> Spool:
         """Return the events that the server does not have yet."""
         return Spool(self.folder / "events.jsonl")
+
+    @property
+    def answers(self) -> Path:
+        """Where users on terminals answer; they cannot look into the folder of root's agent."""
+        return SYSTEM_ANSWERS if self.folder == SYSTEM_STATE else self.folder / ANSWERS_NAME
 
 
 class RealTrees:
@@ -136,15 +149,16 @@ def make_agent(config: AgentConfig, patience: Patience = PATIENT) -> Agent:
         tag=config.tag,
     )
     reporter = Reporter(transport, history, installer, contact.known_device_id, events)
+    post = PostCommands(runner, SystemPower(), boot_id, history, clock, install_path=config.state)
     agent = Agent(
         packages,
         contact,
         fetcher,
         installer,
-        reporter,
+        Endings(packages, reporter, post, clock, patience=patience),
+        Asking(system_dialog(files.answers), packages, clock, stands_s=patience.user_s),
         events,
         clock,
-        somebody_there=somebody_is_logged_in,
         to_utc=local_to_utc,
         patience=patience,
     )
@@ -161,6 +175,4 @@ def collect_inventory() -> Sequence[Section]:
 
 def somebody_is_logged_in() -> bool:
     """Whether a user has a session on this computer, on a screen or a terminal."""
-    import psutil
-
-    return bool(psutil.users())
+    return bool(system_dialog(Path()).sessions())

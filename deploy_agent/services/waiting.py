@@ -10,6 +10,7 @@ class For(Enum):
     PACE = auto()  # a latency, or an action that runs
     ANSWER = auto()  # somebody silent is left alone for a while
     TIME = auto()  # nothing can move before: a schedule, a retry code
+    USER = auto()  # a user is being asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,13 @@ class Patience:
             to wait either.
         silences: fetches in a row without an answer after which a package counts as waiting;
             None for never.
+        user_s: how long a question without a countdown stands before a user; None for ever, 0
+            asks nobody.
     """
 
     latencies: bool = True
     silences: int | None = None
+    user_s: float | None = None
 
 
 PATIENT = Patience()

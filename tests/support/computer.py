@@ -3,7 +3,7 @@
 ``Computer.agent()`` is a new life of the agent on the same disk, as after a restart.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,18 +18,23 @@ from deploy_agent.machine.identity import IdentityFile
 from deploy_agent.machine.memory import MemoryFile
 from deploy_agent.machine.spool import Spool
 from deploy_agent.machine.store import PackageStore
+from deploy_agent.machine.transport import Transport
 from deploy_agent.services.agent import Agent
+from deploy_agent.services.asking import Asking
 from deploy_agent.services.contact import Contact
+from deploy_agent.services.ending import Endings
 from deploy_agent.services.events import Events
 from deploy_agent.services.fetching import Fetcher
 from deploy_agent.services.installing import Installer, Runner, Trees
 from deploy_agent.services.once import Once, run_once
 from deploy_agent.services.packages import Packages
+from deploy_agent.services.post import PostCommands
 from deploy_agent.services.reporting import Reporter
 from deploy_agent.services.setup import RealTrees
 from deploy_agent.services.waiting import Patience
 from deploy_agent.wire.messages import Section
 from tests.support.clock import FakeClock
+from tests.support.dialogs import FakePower, ScriptedDialog
 from tests.support.simulator import FakeRunner, ServerSimulator
 
 HARDWARE = Section("HARDWARE", (("NAME", "pc7"), ("CHECKSUM", "1")))
@@ -49,7 +54,7 @@ class QuickDisk(Disk):
 
 @dataclass
 class Computer:
-    """The computer and the server that it knows."""
+    """The computer and the server that it knows; ``transport`` leads there, where there is one."""
 
     folder: Path
     server: ServerSimulator = field(default_factory=ServerSimulator)
@@ -57,9 +62,11 @@ class Computer:
     clock: FakeClock = field(default_factory=FakeClock)
     disk: Disk = field(default_factory=QuickDisk)
     trees: Trees = field(default_factory=RealTrees)
+    transport: Transport | None = None
     tag: str | None = None
     max_exec_tries: int = 1
-    somebody_there: Callable[[], bool] = lambda: False
+    dialog: ScriptedDialog = field(default_factory=ScriptedDialog)
+    power: FakePower = field(default_factory=FakePower)
 
     @property
     def store(self) -> PackageStore:
@@ -76,18 +83,22 @@ class Computer:
     def collect(self) -> Sequence[Section]:
         return [HARDWARE]
 
+    @property
+    def network(self) -> Transport:
+        return self.transport or self.server
+
     def agent(self, patience: Patience = ONCE, runner: Runner | None = None) -> Agent:
         """A new life of the agent."""
         events = Events(
             self.spool,
-            self.server,
+            self.network,
             self.clock,
             wanted=lambda: contact.memory.ours,
             device_id=lambda: contact.known_device_id(),
         )
         packages = Packages(self.store, events)
         history = self.history
-        fetcher = Fetcher(self.server, self.clock, wait=patience.latencies, jitter=lambda: 1.0)
+        fetcher = Fetcher(self.network, self.clock, wait=patience.latencies, jitter=lambda: 1.0)
         installer = Installer(
             runner or self.runner,
             self.trees,
@@ -97,7 +108,7 @@ class Computer:
             max_exec_tries=self.max_exec_tries,
         )
         contact = Contact(
-            self.server,
+            self.network,
             packages,
             history,
             self.clock,
@@ -107,19 +118,33 @@ class Computer:
             memory_file=MemoryFile(self.folder / "server.json", self.disk),
             tag=self.tag,
         )
-        reporter = Reporter(self.server, history, installer, contact.known_device_id, events)
+        reporter = Reporter(self.network, history, installer, contact.known_device_id, events)
+        post = PostCommands(
+            runner or self.runner,
+            self.power,
+            self.power.boot_id,
+            history,
+            self.clock,
+            install_path=self.folder,
+        )
+        asking = Asking(
+            self.dialog,
+            packages,
+            self.clock,
+            stands_s=patience.user_s,
+            monotonic=lambda: self.clock.now().timestamp(),
+        )
         agent = Agent(
             packages,
             contact,
             fetcher,
             installer,
-            reporter,
+            Endings(packages, reporter, post, self.clock, patience=patience, jitter=lambda: 1.0),
+            asking,
             events,
             self.clock,
-            somebody_there=self.somebody_there,
             to_utc=lambda naive: naive.replace(tzinfo=UTC),
             patience=patience,
-            jitter=lambda: 1.0,
         )
         agent.start()
         return agent

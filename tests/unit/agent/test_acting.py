@@ -8,7 +8,6 @@ import pytest
 
 from deploy_agent.domain.state import State
 from deploy_agent.services.waiting import For
-from deploy_agent.wire.info import Notification
 from deploy_agent.wire.replies import DownloadSettings
 from deploy_agent.wire.terms import Action
 from tests.support.computer import Computer, bring_to
@@ -54,18 +53,6 @@ def test_a_new_schedule_counts(pc: Computer) -> None:
     assert pc.server.codes == ["SUCCESS"]
 
 
-def test_a_question_to_the_user_waits_while_somebody_is_there(pc: Computer) -> None:
-    present = [True]
-    pc.somebody_there = lambda: present[0]
-    pc.server.set_info(replace(pc.server.info(), notification=Notification("May I?")))
-    left = pc.once()
-    assert left.exit_status == 3
-    assert "the user has to be asked" in left.waiting[0][1]
-    present[0] = False
-    pc.once()
-    assert pc.server.codes == ["SUCCESS"]
-
-
 def test_a_package_that_waits_at_the_gate_does_not_expire(pc: Computer) -> None:
     pc.server.offer(schedule="2027/03/01 12:00")
     pc.once()
@@ -85,7 +72,7 @@ def test_an_action_that_still_runs_is_waited_for(pc: Computer) -> None:
     wait = agent.step(until)
     assert wait is not None
     assert (wait.what, "runs" in wait.why) == (For.PACE, True)
-    assert pc.runner.waits == [300.0]
+    assert pc.runner.waits == [60.0]  # until events go to the server
     pc.runner.running = False
     pc.once()  # another life of the agent
     assert pc.server.codes == ["SUCCESS"]

@@ -83,14 +83,6 @@ def test_what_stays_of_an_old_package_does_not_disturb_a_new_one(pc: Computer) -
     assert [folder.name for folder in pc.runner.outcomes] == ["run-1", "run-2"]
 
 
-def test_a_post_command_that_this_version_cannot_run_is_said(
-    pc: Computer, caplog: pytest.LogCaptureFixture
-) -> None:
-    pc.server.offer(postcmd="REBOOT")
-    pc.once()
-    assert "post command 'REBOOT' is not run" in caplog.text
-
-
 # Records that cannot be read: the server's next offer says of which attempt they were.
 
 
