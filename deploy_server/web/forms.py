@@ -74,6 +74,7 @@ class BuildForm:
         """The form that a browser sent; a switch that is not ticked is not sent."""
         values = {name: form.get(name, default) for name, default in DEFAULTS.items()}
         values |= {name: form.get(name, "") for name in _SWITCHES}
+        values["fragment_size"] = form.get("fragment_size", "")  # empty: the settings decide
         return cls(values)
 
     def read(self, has_file: bool, period_length: int) -> PackageSpec | None:

@@ -41,7 +41,11 @@ class Summary:
 
 
 def summarise(
-    form: BuildForm, upload: Upload | None, settings: DownloadSettings, size: int | None = None
+    form: BuildForm,
+    upload: Upload | None,
+    settings: DownloadSettings,
+    ratio: int | None,
+    size: int | None = None,
 ) -> Summary | None:
     """Return what `form` would build; None while it is not correct.
 
@@ -49,6 +53,7 @@ def summarise(
         form: after `read`.
         upload: its file, where it is here already.
         settings: what computers are told; for the estimate.
+        ratio: DOWNLOAD_RATIO_FRAG in bytes where it counts.
         size: bytes of a file that was chosen and is not here yet.
     """
     spec = form.spec
@@ -57,7 +62,7 @@ def summarise(
     if upload is not None:
         size = upload.length or upload.offset
     try:
-        plan = _plan(spec, size)
+        plan = _plan(spec, size, ratio)
     except SpecError as error:
         form.problems = {error.field: str(error)}
         return None
@@ -73,8 +78,8 @@ def summarise(
     )
 
 
-def _plan(spec: PackageSpec, size: int | None) -> FragmentPlan | None:
-    return FragmentPlan(size, fragment_size(spec, size)) if size else None
+def _plan(spec: PackageSpec, size: int | None, ratio: int | None) -> FragmentPlan | None:
+    return FragmentPlan(size, fragment_size(spec, size, ratio)) if size else None
 
 
 def _command(spec: PackageSpec) -> str:

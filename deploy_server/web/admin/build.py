@@ -4,12 +4,18 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from deploy_agent.wire.replies import DownloadSettings
-from deploy_server.domain.errors import Conflict, NotFound, SpecError, SpecErrors
+from deploy_server.domain.errors import (
+    Conflict,
+    NotFound,
+    SpecError,
+    SpecErrors,
+    StorageError,
+)
 from deploy_server.domain.location import is_local
 from deploy_server.domain.settings import resolve
 from deploy_server.domain.spec import OS_FAMILIES, PackageSpec
 from deploy_server.services import activation, packages, settings
-from deploy_server.services.building import build_package
+from deploy_server.services.building import build_package, fragment_ratio
 from deploy_server.storage.models import Package
 from deploy_server.storage.uploads import Upload
 from deploy_server.web.admin.activations import check
@@ -29,7 +35,10 @@ blueprint = Blueprint("build", __name__, url_prefix="/packages/build")
 @needs(Right.BUILD)
 def form() -> ResponseReturnValue:
     """Show an empty form."""
-    return _page(BuildForm(), None)
+    empty = BuildForm()
+    if fragment_ratio(db.session()) is not None:
+        empty.values["fragment_size"] = ""  # the setting cuts, as long as nobody says how
+    return _page(empty, None)
 
 
 @blueprint.post("")
@@ -44,7 +53,8 @@ def build() -> ResponseReturnValue:
     if spec is None:
         return _page(sent, upload), 422
     if request.form.get("do") == "check":
-        return _page(sent, upload, summarise(sent, upload, wanted))
+        ratio = fragment_ratio(db.session())
+        return _page(sent, upload, summarise(sent, upload, wanted, ratio))
     try:
         package = _build(spec, upload)
     except (SpecError, SpecErrors) as error:
@@ -53,6 +63,9 @@ def build() -> ResponseReturnValue:
     except Conflict as error:
         sent.problems = {"name": str(error)}
         return _page(sent, upload), 409
+    except StorageError as error:
+        sent.problems = {"file": str(error)}
+        return _page(sent, upload), 503
     for warning in sent.warnings:
         flash(sentence(warning), "warning")
     if request.form.get("do") == "activate":
@@ -70,9 +83,8 @@ def summary() -> ResponseReturnValue:
     size = request.form.get("size", type=int)
     wanted = download_settings()
     sent.read(upload is not None or size is not None, wanted.period_length)
-    return render_template(
-        "build/summary.html", form=sent, summary=summarise(sent, upload, wanted, size)
-    )
+    found = summarise(sent, upload, wanted, fragment_ratio(db.session()), size)
+    return render_template("build/summary.html", form=sent, summary=found)
 
 
 def download_settings() -> DownloadSettings:
@@ -143,5 +155,6 @@ def _page(form: BuildForm, upload: Upload | None, summary: Summary | None = None
         summary=summary,
         systems=OS_FAMILIES,
         digests=DIGESTS,
+        ratio=fragment_ratio(db.session()),
         max_bytes=services().config.max_package_bytes,
     )

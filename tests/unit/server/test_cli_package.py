@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import random
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,15 @@ def test_the_period_length_of_the_settings_counts(cli: Cli) -> None:
     assert "above the period length of 3" in cli("package", "build", *COMMAND).err
 
 
+def test_the_setting_cuts_where_nobody_says_how(cli: Cli, tmp_path: Path) -> None:
+    archive = tmp_path / "big.tar.gz"
+    archive.write_bytes(tar_gz({"install.sh": random.Random(1).randbytes(7 * 1024**2 // 2)}))
+    cli.ok("setting", "set", "DOWNLOAD_ACTIVATE_FRAG", "on")
+    assert shown(cli, build(cli, *LAUNCH, "--file", archive))["fragments"] == 4
+    said = build(cli, "Other", *LAUNCH[1:], "--file", archive, "--fragment-size", "3MiB")
+    assert shown(cli, said)["fragments"] == 2
+
+
 def test_list_and_show(cli: Cli, archive: Path) -> None:
     assert "Build one" in cli("package", "list").err
     first = build(cli, *COMMAND)
@@ -173,7 +183,7 @@ def test_edit_says_who_holds_the_old_one(cli: Cli, archive: Path) -> None:
         activation = make_activation(session, package)
         make_assignment(session, make_computer(session), activation, status="NOTIFIED")
     outcome = cli("package", "edit", package_id, "--file", archive)
-    assert "1 computers were told of the package before" in outcome.err
+    assert "1 computer was told of the package before" in outcome.err
     assert "ERR_BAD_DIGEST" in outcome.err
 
 

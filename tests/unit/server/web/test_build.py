@@ -1,6 +1,7 @@
 """Building in the browser: the form, its file, every bad value, the summary."""
 
 import io
+import random
 import re
 from typing import Any
 
@@ -10,7 +11,9 @@ from werkzeug.test import TestResponse
 
 from deploy_agent.wire.info import parse_info
 from deploy_server.services.activation import Check
-from deploy_server.storage.models import Activation, Package
+from deploy_server.storage.fragments import LocalFragmentStore
+from deploy_server.storage.models import Activation, Package, User
+from deploy_server.storage.uploads import UploadStore
 from tests.support.archive_bytes import tar_gz, zip_
 from tests.support.console import Browser, Console
 
@@ -36,6 +39,15 @@ def file(content: bytes = ARCHIVE, name: str = "hello.tar.gz") -> tuple[io.Bytes
 def build(browser: Browser, do: str = "build", **changes: Any) -> TestResponse:
     form = {name: value for name, value in {**GOOD, **changes}.items() if value is not None}
     return browser.post("/packages/build", {**form, "do": do})
+
+
+def uploaded(console: Console, content: bytes) -> str:
+    """A file that went ahead of its form; the only way for one that the test client would spool."""
+    with console.sessions() as session:
+        owner = session.scalars(select(User.id)).one()
+    store = UploadStore(console.config.uploads, 2**30)
+    upload = store.begin(owner, "hello.tar.gz", len(content))
+    return store.append(upload, 0, [content]).id
 
 
 def packages(console: Console) -> list[Package]:
@@ -108,6 +120,8 @@ def test_what_belongs_to_a_switch_that_is_off_is_left_out(admin: Browser, consol
         ({"target": ""}, "target", ""),
         ({"target": "bin/install.sh"}, "target", "path"),
         ({"action": "STORE", "target": "relative"}, "target", ""),
+        ({"action": "STORE", "target": "/opt/\0x"}, "target", "NUL"),
+        ({"target": "install.sh \0"}, "target", "NUL"),
         ({"priority": "11"}, "priority", "11"),
         ({"priority": "-1"}, "priority", "-1"),
         ({"priority": "high"}, "priority", "high"),
@@ -202,6 +216,38 @@ def test_a_priority_beyond_the_period_never_ends(admin: Browser) -> None:
     admin.post("/settings", {"DOWNLOAD_PERIOD_LENGTH": "2"})
     answer = admin.post("/packages/build/summary", {**GOOD, "size": "10"}, fetch=True)
     assert "for ever" in answer.text
+
+
+def test_the_setting_cuts_where_nobody_says_how(admin: Browser, console: Console) -> None:
+    """OCS's way: 3.5 MB at 1 MB each are 4 equal pieces. A size that is typed counts before it."""
+    assert 'value="1 MiB" placeholder="1 MiB"' in admin.get("/packages/build").text
+    admin.post("/settings", {"DOWNLOAD_ACTIVATE_FRAG": "1", "DOWNLOAD_RATIO_FRAG": "1"})
+    assert 'value="" placeholder="automatic"' in admin.get("/packages/build").text
+    archive = tar_gz({"install.sh": random.Random(1).randbytes(7 * 1024**2 // 2)})
+    form = {**GOOD, "fragment_size": "", "size": str(len(archive))}
+    assert "4 of 89" in admin.post("/packages/build/summary", form, fetch=True).text
+    for name, size in (("Left empty", ""), ("Not sent", None), ("Typed", "2 MiB")):
+        sent = build(admin, name=name, upload=uploaded(console, archive), fragment_size=size)
+        assert sent.status_code == 302
+    fragments = {each.name: each.fragments for each in packages(console)}
+    assert fragments == {"Left empty": 4, "Not sent": 4, "Typed": 2}
+
+
+def test_a_full_disk_is_named_at_the_file_and_the_form_is_kept(
+    admin: Browser, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalFragmentStore, "free_bytes", lambda self: 10 * 1024**2)
+    answer = build(admin, file=file(), description="kept <as> typed")
+    assert answer.status_code == 503
+    begin = answer.text.index('id="file-problem"')
+    assert "the disk has 10 MiB left" in answer.text[begin : begin + 700]
+    assert "Free some space" in answer.text[begin : begin + 700]
+    assert "kept &lt;as&gt; typed" in answer.text
+    assert packages(console) == []
+    assert list(console.config.download.iterdir()) == []
+    monkeypatch.undo()
+    (kept,) = console.config.uploads.glob("*.bytes")
+    assert build(admin, upload=kept.stem).status_code == 302
 
 
 def found(ok: bool) -> Any:
