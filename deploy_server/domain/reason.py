@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from deploy_agent.wire import result
 from deploy_agent.wire.result import ResultClass, ResultCode
+from deploy_server.domain.telling import Told, sentence
 
 OVERDUE_AFTER = 3  # expected contacts that did not come
 
@@ -34,6 +35,10 @@ _MEANINGS = {
     result.ERR_EXECUTE_PACK: "The info file names nothing to run; edit the package",
     result.ERR_EXECUTE: "The program could not be started, or a command failed",
     result.ERR_EXECUTE_TIMEOUT: "It ran longer than allowed and was stopped",
+    "ERR_EXECUTE_NO_EXIT_CODE": "The program ran, and the agent could not learn how it ended",
+    "ERR_EXECUTE_TOO_MANY_TRY": (
+        "The agent itself ended each time while the program ran, and gave up after six times"
+    ),
     result.ERR_CLEAN: "An earlier attempt's folder could not be emptied",
     result.ERR_DONE_FAILED: "The agent was killed while it ran; nobody knows how it ended",
     result.ERR_TIMEOUT: "It was not complete within DOWNLOAD_TIMEOUT days",
@@ -61,6 +66,7 @@ class Situation:
         deployment_on: DOWNLOAD, as the computer gets it.
         inventories_on: FREQUENCY is not -1.
         period_length: as the computer gets it.
+        told: what our agent said last of this attempt, None where it said nothing.
     """
 
     status: str
@@ -77,13 +83,14 @@ class Situation:
     deployment_on: bool
     inventories_on: bool
     period_length: int
+    told: Told | None = None
 
 
 def reason(situation: Situation, now: datetime) -> str:
     """Return one sentence, without a full stop, for somebody who asks why it is not done yet."""
     code = ResultCode.parse(situation.status)
     if code.is_final:
-        return meaning(code)
+        return _ended(meaning(code), situation.told)
     return _hindrance(situation) or _contact(situation, now) or _pending(situation, code)
 
 
@@ -96,6 +103,12 @@ def meaning(code: ResultCode) -> str:
     if code.exit_code is not None:
         return f"The program ended with exit code {code.exit_code}"
     return "The agent reported this error"
+
+
+def _ended(what: str, told: Told | None) -> str:
+    """Return what a result means, with what the agent said of this one."""
+    detail = told.reason.partition(": ")[2] if told is not None and told.state == "DONE" else ""
+    return f"{what}. The agent says: {' '.join(detail.split())}" if detail else what
 
 
 def _hindrance(s: Situation) -> str:
@@ -133,6 +146,8 @@ def _pending(s: Situation, code: ResultCode) -> str:
     if code.result_class is ResultClass.WAITING:
         expected = s.last_contact + s.contact_every
         return f"Waits for the computer's next contact, expected by {expected:%Y-%m-%d %H:%M} UTC"
+    if s.told is not None:
+        return sentence(s.told)
     if s.schedule:
         return f"Offered; it is to run at {s.schedule}, the computer's time"
     return "Offered; the agent fetches it and has not reported yet"

@@ -55,6 +55,17 @@ def test_one_sentence_for_each_situation(changes: dict[str, object], words: str)
     assert not sentence.endswith(".")
 
 
-@pytest.mark.parametrize("code", ["ERR_TIMEOUT", "ERR_ABORTED", "SUCCESS_REBOOT_REQUIRED"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "SUCCESS_REBOOT_INITIATED", "SUCCESS_REBOOT_REQUIRED", "SUCCESS_RESTART_REQUIRED",
+        "SUCCESS_ALREADY_SETUP", "ERR_ALREADY_SETUP", "SUCCESS_ALREADY_IN_HISTORY",
+        "EXIT_CODE_3", "ERR_EXIT_CODE_3", "SUCCESS_3", "ERR_BAD_ID", "ERR_BAD_DIGEST",
+        "ERR_DOWNLOAD_INFO", "ERR_DOWNLOAD_PACK", "ERR_BUILD", "ERR_UNZIP", "ERR_OUT_OF_SPACE",
+        "ERR_BAD_PARAM", "ERR_EXECUTE_PACK", "ERR_EXECUTE", "ERR_EXECUTE_NO_EXIT_CODE",
+        "ERR_EXECUTE_TIMEOUT", "ERR_EXECUTE_TOO_MANY_TRY", "ERR_CLEAN", "ERR_DONE_FAILED",
+        "ERR_TIMEOUT", "ERR_ABORTED", "UNKNOWN_CODE",
+    ],
+)  # fmt: skip
 def test_known_codes_have_a_meaning_of_their_own(code: str) -> None:
     assert meaning(ResultCode.parse(code)) not in ("Done", "The agent reported this error")
