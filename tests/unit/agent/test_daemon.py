@@ -92,6 +92,18 @@ def test_an_ocs_servers_interval_is_in_hours(pc: Computer) -> None:
     assert running.plan.contacts() == [0, 24 * 3600, 48 * 3600]
 
 
+def test_another_interval_counts_from_the_contact_that_says_so(pc: Computer) -> None:
+    reply = "<REPLY><RESPONSE>STOP</RESPONSE><PROLOG_FREQ>{}</PROLOG_FREQ></REPLY>"
+    pc.server.prolog_reply = reply.format(2).encode()
+    running = start(pc)
+    running.plan.run_until(hours(3))
+    pc.server.prolog_reply = reply.format(1).encode()
+    running.plan.run_until(hours(5.5))
+    pc.server.prolog_reply = reply.format(3).encode()
+    running.plan.run_until(hours(10))
+    assert running.plan.contacts() == [0, 7200, 4 * 3600, 5 * 3600, 6 * 3600, 9 * 3600]
+
+
 def test_without_an_answer_the_configuration_bounds_the_tries(pc: Computer) -> None:
     pc.server.reachable = ServerUnreachable("connection refused")
     running = start(pc, interval_min=10, jitter=1.0)

@@ -1,6 +1,7 @@
 """From the last fragment to the result: joining, unpacking, the gate, the action and its ends."""
 
 import errno
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from deploy_agent.domain.errors import ActionFailed, CleanFailed, OutOfSpace, UnpackFailed
 from deploy_agent.domain.state import State
 from deploy_agent.machine.runner import Job
+from deploy_agent.wire.digest import Digest, DigestAlgorithm, DigestEncoding
 from deploy_agent.wire.terms import Action
 from tests.support.computer import Computer, bring_to
 from tests.support.simulator import CONTENT, QUICK, archive
@@ -170,6 +172,20 @@ def test_what_unpacking_says_is_the_result(pc: Computer, error: Exception, code:
     pc.trees = Trees()
     pc.once()
     assert pc.server.codes == [code]
+
+
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("encoding", list(DigestEncoding))
+@pytest.mark.parametrize("algorithm", list(DigestAlgorithm))
+def test_every_form_of_digest_is_verified(
+    pc: Computer, algorithm: DigestAlgorithm, encoding: DigestEncoding, right: bool
+) -> None:
+    """As OCS's servers have it: nothing but DIGEST says what the content has to be."""
+    raw = hashlib.new(algorithm.lower(), CONTENT if right else CONTENT + b"x").digest()
+    pc.server.publish(foreign=True, digest=Digest(algorithm, raw, encoding))
+    pc.once()
+    assert pc.server.codes == ["SUCCESS" if right else "ERR_BAD_DIGEST"]
+    assert len(pc.runner.started) == right
 
 
 def test_digest_by_md5_alone_as_ocs_servers_have_it(pc: Computer) -> None:

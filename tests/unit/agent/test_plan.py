@@ -97,6 +97,15 @@ def test_priorities_5_and_10_cycle_5_moves_the_first_cycle_10_both() -> None:
     ]
 
 
+def test_priorities_1_2_and_5_move_in_the_cycles_they_divide() -> None:
+    world = World({"e": (5, 9), "b": (2, 9), "a": (1, 99)}, replace(SEED, frag_latency_s=0))
+    cycles = " ".join(world.period()).split("cycle 60")
+    assert [part.split() for part in cycles[:10]] == [
+        *[["a"], ["a", "b"], ["a"], ["a", "b"], ["a", "e"]],
+        *[["a", "b"], ["a"], ["a", "b"], ["a"], ["a", "b", "e"]],
+    ]
+
+
 def test_priority_above_the_period_length_never_moves() -> None:
     world = World({"a": (10, 2)}, replace(SEED, period_length=5))
     assert world.period() == ["cycle 60"] * 5

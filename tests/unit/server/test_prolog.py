@@ -3,9 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from lxml import etree
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from deploy_agent.wire.messages import Prolog
 from deploy_server.services.settings import Scope
 from deploy_server.storage.models import Computer
 from tests.support import factories as make
@@ -84,6 +86,48 @@ def test_settings_of_everybody_groups_and_the_computer(wire: Wire) -> None:
     reply = wire.prolog(pc)
     assert reply.settings is not None
     assert reply.settings.period_length == 20
+
+
+#: Of everybody, of two groups, of the computer; and what a computer with both groups is told.
+LEVELS = [
+    ("DOWNLOAD", "1", ("1", "0"), None, 0),
+    ("DOWNLOAD", "1", ("0", "0"), "1", 1),
+    ("DOWNLOAD", "0", ("1", "1"), "1", 0),
+    ("FRAG_LATENCY", "5", ("30", "7"), None, 30),
+    ("FRAG_LATENCY", "5", ("30", "7"), "0", 0),
+    ("CYCLE_LATENCY", "5", ("0", "3"), None, 3),
+    ("PERIOD_LATENCY", "5", ("0", "0"), None, 0),
+    ("PERIOD_LENGTH", "10", ("4", "8"), None, 4),
+    ("PERIOD_LENGTH", "10", ("4", "8"), "9", 9),
+    ("TIMEOUT", "30", ("40", "60"), None, 40),
+    ("EXECUTION_TIMEOUT", "120", ("0", "30"), None, 30),
+    ("EXECUTION_TIMEOUT", "120", ("0", "30"), "0", 0),
+    ("PROLOG_FREQ", "24", ("12", "6"), None, 6),
+    ("PROLOG_FREQ", "24", ("12", "6"), "48", 48),
+]
+
+
+@pytest.mark.parametrize(("name", "everybody", "of_groups", "own", "told"), LEVELS)
+def test_levels_of_settings_meet_on_the_wire(
+    wire: Wire, name: str, everybody: str, of_groups: tuple[str, str], own: str | None, told: int
+) -> None:
+    pc = make.make_computer(wire.session)
+    wire.set(**{name: everybody})
+    for value in of_groups:
+        group = make.make_group(wire.session, pc)
+        wire.set(Scope("group", group.id), **{name: value})
+    if own is not None:
+        wire.set(Scope("computer", pc.id), **{name: own})
+    outsider = make.make_computer(wire.session)
+    assert (sent(wire, pc)[name], sent(wire, outsider)[name]) == (told, int(everybody))
+
+
+def sent(wire: Wire, pc: Computer) -> dict[str, int]:
+    """PROLOG_FREQ and the attributes of CONF, as they stand in the XML."""
+    root = etree.fromstring(wire.say(Prolog(pc.device_id)))
+    (conf,) = root.xpath("OPTION[NAME='DOWNLOAD']/PARAM[@TYPE='CONF']")
+    found = {key: int(value) for key, value in conf.attrib.items() if key != "TYPE"}
+    return {**found, "DOWNLOAD": found["ON"], "PROLOG_FREQ": int(root.findtext("PROLOG_FREQ"))}
 
 
 def test_settings_of_a_dynamic_group_reach_whom_it_finds(wire: Wire) -> None:
@@ -259,14 +303,17 @@ def test_a_member_gets_a_row_at_its_first_contact(wire: Wire) -> None:
     assert wire.prolog(member, OURS).offers == (offer,)
 
 
-def test_an_excluded_computer_gets_nothing(wire: Wire) -> None:
-    pc = make.make_computer(wire.session)
+@pytest.mark.parametrize(
+    "kind", [{}, {"kind": "dynamic", "expression": "name is not empty"}], ids=["static", "dynamic"]
+)
+def test_an_excluded_computer_gets_nothing(wire: Wire, kind: dict[str, str]) -> None:
+    pc, member = make.make_computer(wire.session), make.make_computer(wire.session)
     activation = make.make_activation(wire.session)
-    group = make.make_group(
-        wire.session, excluded=(pc,), kind="dynamic", expression="name is not empty"
-    )
+    group = make.make_group(wire.session, member, excluded=(pc,), **kind)
     make.make_group_assignment(wire.session, group, activation)
-    assert wire.offered(pc) == []
+    wire.set(Scope("group", group.id), PROLOG_FREQ="3")
+    assert [wire.offered(each) for each in (pc, member)] == [[], [activation.package_id]]
+    assert [wire.prolog(each).prolog_freq_h for each in (pc, member)] == [24, 3]
 
 
 def test_a_dynamic_group_gives_its_packages_to_whom_it_finds(wire: Wire) -> None:
