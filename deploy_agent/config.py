@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,17 @@ class AgentConfig:
                 "Write one line into it: user:password",
             )
         return user, password
+
+    def believed(self, file: Path) -> Iterator[tuple[str, Path]]:
+        """Yield each file whose content this agent acts on, after what it is called.
+
+        Args:
+            file: the configuration file.
+        """
+        yield "the configuration", file
+        yield "ca_file", self.ca_file
+        if self.basic_auth_file is not None:
+            yield "basic_auth_file", self.basic_auth_file
 
 
 def default_file() -> Path:

@@ -13,6 +13,7 @@ from deploy_agent.cli.answering import answer
 from deploy_agent.cli.common import Program, shared
 from deploy_agent.cli.configuring import config, configure
 from deploy_agent.cli.looking import check, history, inventory, status
+from deploy_agent.cli.service import install, uninstall
 from deploy_agent.cli.working import once, retry, run
 
 
@@ -36,5 +37,7 @@ for command in (
     config,
     check,
     answer,
+    install,
+    uninstall,
 ):
     main.add_command(command)
