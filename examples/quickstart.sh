@@ -6,7 +6,8 @@
 #   sh examples/quickstart.sh          leaves the server running until Ctrl-C
 #   sh examples/quickstart.sh --exit   stops everything; exits 0 only when the package succeeded
 #
-# Everything it makes is in .quickstart/ beside README.rst; delete that folder and it is gone.
+# Everything it makes is in .quickstart/ beside README.rst; delete that folder and it is gone. For root
+# the agent's files are in a temporary folder, which is named at the end.
 set -eu
 
 leave=no
@@ -49,7 +50,7 @@ stop() {
     status=$?
     trap - EXIT INT TERM
     if [ -n "$server_pid" ]; then kill "$server_pid" 2>/dev/null || :; wait "$server_pid" || :; fi
-    if [ "$leave$status" = yes0 ]; then rm -rf "$run"; fi
+    if [ "$leave$status" = yes0 ]; then rm -rf "$run" "$computer"; fi
     exit "$status"
 }
 
@@ -87,12 +88,15 @@ need_python
 mkdir -p "$home"
 make_environment
 run=$(mktemp -d "$home/run.XXXXXX")
+# Root believes only what nobody else can change, and this clone may be somebody else's.
+computer=$run
+if [ "$(id -u)" = 0 ]; then computer=$(mktemp -d); fi
 trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 export DEPLOY_SERVER_DATA="$run/server"
 PATH=$venv/bin:$PATH
-agent() { deploy-agent --config "$run/agent.toml" --state "$run/agent" "$@"; }
+agent() { deploy-agent --config "$computer/agent.toml" --state "$computer/agent" "$@"; }
 
 say "Making the server's folder, its own CA and its certificate"
 password=$(python3 -c 'import secrets; print(secrets.token_urlsafe(12))')
@@ -106,7 +110,8 @@ wait_for_server
 server=https://localhost:$2
 
 say "Configuring an agent that trusts exactly this CA; its first contact sends the inventory"
-agent configure --server "$server" --ca "$DEPLOY_SERVER_DATA/certs/cacert.pem"
+install -m 644 "$DEPLOY_SERVER_DATA/certs/cacert.pem" "$computer/cacert.pem"
+agent configure --server "$server" --ca "$computer/cacert.pem"
 agent once --no-wait
 device=$(deploy-server computer list --json |
     python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["device_id"])')
@@ -138,5 +143,6 @@ CHECK
 say "Done. Console: $server/   login: admin   password: $password"
 if [ "$leave" = yes ]; then exit 0; fi
 echo "Its CA for your browser: $DEPLOY_SERVER_DATA/certs/cacert.pem"
+if [ "$computer" != "$run" ]; then echo "The agent's files: $computer"; fi
 echo "The server runs until Ctrl-C."
 wait "$server_pid"

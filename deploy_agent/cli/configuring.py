@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from deploy_agent.cli.common import ANY_PATH, load_config, printable, shared
+from deploy_agent.cli.common import ANY_PATH, config_file, load_config, printable, shared
 
 
 @click.command()
@@ -17,22 +17,35 @@ from deploy_agent.cli.common import ANY_PATH, load_config, printable, shared
     help="The CA or self-signed certificate that makes the server yours.",
 )
 @click.option("--tag", help="TAG of this computer, until the server has one of its own.")
+@click.option(
+    "--secret-file", type=ANY_PATH, help="Refused: no server of this version asks for a secret."
+)
 @click.pass_obj
-def configure(given: dict[str, Path], server: str, ca: Path, tag: str | None) -> None:
-    """Write the configuration file."""
-    from deploy_agent.config import default_file, server_url
+def configure(
+    given: dict[str, Path], server: str, ca: Path, tag: str | None, secret_file: Path | None
+) -> None:
+    """Write the configuration file; what else stands in it stays."""
+    from deploy_agent.config import server_url
     from deploy_agent.machine.configfile import write_config
+    from deploy_agent.machine.owners import check_believable
     from deploy_agent.machine.tls import read_certificates
 
+    if secret_file is not None:
+        raise click.BadParameter(
+            "computers do not enrol in this version, so a secret would protect nothing and is not "
+            "kept. Configure without it",
+            param_hint="--secret-file",
+        )
     try:
         url = server_url(server)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--server") from error
     ca_file = ca.expanduser().absolute()
     read_certificates(ca_file)
-    file = given.get("config") or default_file()
+    check_believable(ca_file, "ca_file")
+    file = config_file(given)
     state = given.get("state")
-    write_config(
+    changed = write_config(
         file,
         {
             "server": url,
@@ -41,7 +54,10 @@ def configure(given: dict[str, Path], server: str, ca: Path, tag: str | None) ->
             "state": None if state is None else str(state.absolute()),
         },
     )
-    click.echo(f"The configuration is in {file}.")
+    if changed:
+        click.echo(f"The configuration is in {file}. A daemon reads it when it starts.")
+    else:
+        click.echo(f"The configuration in {file} says that already.")
 
 
 @click.group()

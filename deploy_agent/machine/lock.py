@@ -8,6 +8,9 @@ from typing import Self
 
 from deploy_agent.domain.errors import LockHeld, StoreError
 from deploy_agent.machine.disk import writing_state
+from deploy_agent.machine.owners import is_root, weak_spot
+
+_LOCKS = Path("/proc/locks")
 
 if sys.platform == "win32":
     import msvcrt
@@ -82,19 +85,40 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def holder(path: Path) -> int | None:
+    """Return the number of the process that holds the lock; None where the system does not say."""
+    try:
+        status = path.stat()
+        lines = _LOCKS.read_text("ascii").splitlines()
+    except OSError:
+        return None
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    for line in lines:
+        # 3: FLOCK  ADVISORY  WRITE 1234 08:01:567 0 EOF
+        words = line.split()
+        if words[1:2] == ["FLOCK"] and place in words and words[4].isdigit():
+            return int(words[4]) or None  # 0: of a container's
+    return None
+
+
 def check_owner(folder: Path) -> None:
     """Refuse to be root in a state folder where others decide what lies in it.
 
-    Whoever may rename what is in the folder can put programs into the trees that root runs.
+    Whoever may rename what is in the folder, or the folder itself, can put programs into the trees
+    that root runs.
 
     Raises:
-        StoreError: it belongs to somebody else, or more than its owner may write it.
+        StoreError: others may write it or a folder above it, or own one of them.
     """
-    if sys.platform == "win32" or os.geteuid() != 0:
+    spot = weak_spot(folder.absolute()) if is_root() else None
+    if spot is None:
         return
-    status = folder.stat()
-    if status.st_uid != 0 or status.st_mode & 0o022:
-        raise StoreError(
-            f"others than root may write in '{folder}', and what is there runs as root",
-            f"Look at what is in it, then: chown root '{folder}' && chmod 700 '{folder}'",
-        )
+    if spot.path == folder.absolute():
+        hint = f"Look at what is in it, then: chown root '{folder}' && chmod 700 '{folder}'"
+    else:
+        hint = "Name a folder with --state that only root can change, as /var/lib/deploy-agent is"
+    raise StoreError(
+        f"others than root may change what lies in '{folder}' and would run as root: "
+        f"'{spot.path}' {spot.why}",
+        hint,
+    )

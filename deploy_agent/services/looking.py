@@ -4,8 +4,6 @@ Needs no lock and works beside a daemon: every file of the state is replaced as 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,11 +13,9 @@ from deploy_agent.domain.record import PackageRecord, UnreadableRecord, format_t
 from deploy_agent.domain.standing import Surroundings, hold_of, standing
 from deploy_agent.domain.state import State
 from deploy_agent.machine.clock import SystemClock, local_to_utc
-from deploy_agent.machine.disk import Disk, writing_state
 from deploy_agent.machine.identity import host_name
-from deploy_agent.machine.lock import check_owner, is_locked
+from deploy_agent.machine.lock import is_locked
 from deploy_agent.machine.memory import Memory
-from deploy_agent.machine.tls import read_certificates
 from deploy_agent.services.package import Package
 from deploy_agent.services.setup import (
     StateFiles,
@@ -30,21 +26,6 @@ from deploy_agent.services.setup import (
 from deploy_agent.wire.deviceid import make_device_id
 from deploy_agent.wire.events import RETRY_PATH
 from deploy_agent.wire.messages import Inventory
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that `check` looked at.
-
-    Attributes:
-        what: its name.
-        good: whether it is as it should be.
-        detail: what was found, and what to do.
-    """
-
-    what: str
-    good: bool
-    detail: str
 
 
 def status_of(config: AgentConfig) -> dict[str, Any]:
@@ -122,56 +103,6 @@ def ask_for_retry(config: AgentConfig, package_id: str) -> int:
     if status == 200 and isinstance(answer, dict) and isinstance(answer.get("attempt"), int):
         return int(answer["attempt"])
     raise _no_retry(package_id, status, ours=answer is not None)
-
-
-def findings(config: AgentConfig) -> Iterator[Finding]:
-    """Look at everything that can keep the agent from working, and say how it is."""
-    files = StateFiles(config.state)
-    yield Finding("configuration", True, f"server {config.server}")
-    yield _looked("ca_file", lambda: f"{len(read_certificates(config.ca_file))} certificate(s)")
-    yield _looked("state", lambda: _write_and_remove(config.state))
-    yield _looked("device id", lambda: _device_id(files))
-    yield _looked("agent", lambda: "working" if is_locked(files.lock_file) else "not running")
-    yield _looked("server", lambda: _reach(config))
-    yield _looked("last contact", lambda: _last_contact(files))
-
-
-def _looked(what: str, look: Any) -> Finding:
-    try:
-        return Finding(what, True, look())
-    except AgentError as error:
-        return Finding(what, False, str(error))
-
-
-def _write_and_remove(folder: Path) -> str:
-    probe = folder / "check"
-    with writing_state(probe):
-        Disk().make_folder(folder)
-        check_owner(folder)
-        Disk().replace(probe, b"")
-        Disk().remove(probe)
-    return f"{folder} can be written"
-
-
-def _reach(config: AgentConfig) -> str:
-    transport = make_transport(config, SystemClock())
-    try:
-        status = transport.reach()
-    finally:
-        transport.close()
-    return f"{config.server} answers, and it may (status {status} to a question without message)"
-
-
-def _device_id(files: StateFiles) -> str:
-    identity = files.identity().peek()
-    return identity.device_id if identity else "made at first contact"
-
-
-def _last_contact(files: StateFiles) -> str:
-    contacted = files.memory().load().contacted_at
-    if contacted is None:
-        raise AgentError("never", "Run: deploy-agent once")
-    return format_time(contacted)
 
 
 def _deployment(memory: Memory) -> str:

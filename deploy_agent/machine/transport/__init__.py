@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -171,14 +171,14 @@ class HttpTransport:
             except ValueError:
                 return response.status_code, None
 
-    def reach(self) -> int:
-        """Return the HTTP status that the server's URL answers a GET with; any will do.
+    def reach(self) -> tuple[int, datetime | None]:
+        """Return the status that the server's URL answers a GET with, any will do, and its time.
 
         Raises:
             TransientError, DefiniteError: there is no answer, or none that can be trusted.
         """
         with self._request("GET", self._access.server, {}) as response:
-            return int(response.status_code)
+            return int(response.status_code), _date_of(response)
 
     def close(self) -> None:
         """End all connections."""
@@ -376,3 +376,12 @@ def _retry_after(response: requests.Response, clock: Clock) -> float | None:
         return max(0.0, (parsedate_to_datetime(text) - clock.now()).total_seconds())
     except (TypeError, ValueError):
         return None
+
+
+def _date_of(response: requests.Response) -> datetime | None:
+    """Return the server's time; None where it does not say it."""
+    try:
+        found = parsedate_to_datetime(response.headers.get("Date", ""))
+    except (TypeError, ValueError):
+        return None
+    return None if found.tzinfo is None else found

@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,9 @@ from deploy_agent.domain.errors import (
     TlsReason,
     TlsRefused,
 )
-from deploy_agent.machine.clock import Clock
+from deploy_agent.machine.clock import Clock, SystemClock
 from deploy_agent.machine.lock import InstanceLock
-from deploy_agent.services import looking, setup
+from deploy_agent.services import checking, looking, setup
 from deploy_agent.wire.info import Notification
 from tests.support.certificates import issue
 from tests.support.computer import HARDWARE
@@ -35,12 +37,13 @@ class Reachable(ServerSimulator):
     """A simulator with what only the real transport has."""
 
     answers: tuple[int, Any] = (200, {"attempt": 1_795_000_009})
+    says: tuple[int, datetime | None] = (405, None)
     asked_for: list[tuple[str, Any]]
 
-    def reach(self) -> int:
+    def reach(self) -> tuple[int, datetime | None]:
         if self.reachable is not None:
             raise self.reachable
-        return 405
+        return self.says
 
     def close(self) -> None: ...
 
@@ -83,8 +86,9 @@ def pc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pc]:
     def transport(config: AgentConfig, clock: Clock) -> Reachable:
         return made.server
 
-    for module in (setup, looking):
+    for module in (setup, looking, checking):
         monkeypatch.setattr(module, "make_transport", transport)
+    for module in (setup, looking):
         monkeypatch.setattr(module, "collect_inventory", lambda: [HARDWARE])
     yield made
     logger = logging.getLogger("deploy_agent")
@@ -135,6 +139,52 @@ def test_a_ca_without_certificate_is_refused_at_once(pc: Pc) -> None:
     assert "holds no certificate" in done.stderr
 
 
+def test_configure_again_changes_nothing_and_spares_what_others_wrote(pc: Pc) -> None:
+    line = ("configure", "--server", "https://s.example.org", "--ca", str(pc.ca))
+    pc.config.write_text("# ours\nmax_exec_tries = 2  # twice\n" + pc.config.read_text())
+    before = pc.config.stat()
+    assert "says that already" in pc.type(*line).stdout
+    assert pc.config.stat() == before
+    pc.type(*line, "--tag", "paris")
+    text = pc.config.read_text()
+    assert text.startswith("# ours\nmax_exec_tries = 2  # twice\n")
+    assert text.endswith('tag = "paris"\n')
+    assert text.count("server =") == 1
+
+
+def test_a_secret_is_not_kept_for_nothing(pc: Pc) -> None:
+    before = pc.config.read_bytes()
+    (pc.folder / "secret").write_text("x")
+    line = ("configure", "--server", "https://t", "--ca", str(pc.ca))
+    done = pc.type(*line, "--secret-file", str(pc.folder / "secret"), status=2)
+    assert "do not enrol" in done.stderr
+    assert pc.config.read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to be careful")
+@pytest.mark.parametrize("words", [("once",), ("run",), ("retry", ID), ("configure",)])
+@pytest.mark.parametrize("name", ["ca.pem", "agent.toml", "auth"])
+def test_root_believes_nothing_that_others_may_write(
+    pc: Pc, words: tuple[str, ...], name: str
+) -> None:
+    auth = pc.folder / "auth"
+    auth.write_text("me:secret")
+    with pc.config.open("a") as file:
+        file.write(f'basic_auth_file = "{auth}"\n')
+    (pc.folder / name).chmod(0o666)
+    if words == ("configure",):
+        words = ("configure", "--server", "https://s.example.org", "--ca", str(pc.ca))
+        if name == "auth":
+            return  # it is not looked at there
+    done = pc.type(*words, status=2)
+    assert f"'{pc.folder / name}'" in done.stderr
+    assert "may be written by others" in done.stderr
+    assert "chmod go-w" in done.stderr
+    assert not pc.state.exists()
+    pc.type("status")
+    pc.type("config", "show")
+
+
 @pytest.mark.parametrize("words", [("once",), ("status",), ("config", "show"), ("run",)])
 def test_options_may_stand_before_and_after_the_command(pc: Pc, words: tuple[str, ...]) -> None:
     none = pc.folder / "none.toml"
@@ -173,7 +223,13 @@ def test_once_is_0_whatever_the_result(pc: Pc) -> None:
     (entry,) = pc.json("history")
     assert (entry["package"], entry["exit_code"]) == (ID, 3)
     assert entry["output"] == "broken\n"
-    assert f"{ID}  ERR_EXIT_CODE_3" in pc.type("history").stdout
+    (line,) = pc.type("history").stdout.splitlines()
+    assert line.endswith(f"{ID}  ERR_EXIT_CODE_3")
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ", line), "no fractions of a second"
+    for words in (("history", ID), ("history", "--output")):
+        assert pc.type(*words).stdout.splitlines() == [line, "    broken"]
+    assert pc.json("history", ID) == [entry]
+    assert "has not ended" in pc.type("history", "1800000002", status=1).stderr
 
 
 def test_once_is_3_while_a_package_waits_and_names_it(pc: Pc) -> None:
@@ -184,7 +240,11 @@ def test_once_is_3_while_a_package_waits_and_names_it(pc: Pc) -> None:
     (package,) = pc.json("status")["packages"]
     assert (package["package"], package["state"]) == (ID, "UNPACKED")
     assert "scheduled" in package["why"]
-    assert f"{ID} UNPACKED: scheduled" in pc.type("status").stdout
+    head, row = pc.type("status").stdout.splitlines()[-2:]
+    assert head.split() == ["PACKAGE", "STATE", "PRIORITY", "FRAGMENTS", "SINCE", "WHY"]
+    assert row.startswith(f"{ID}  UNPACKED  ")
+    assert "scheduled for" in row
+    assert row.index("scheduled") == head.index("WHY")
 
 
 @pytest.mark.parametrize(
@@ -207,6 +267,28 @@ def test_once_is_1_when_a_result_cannot_be_told(pc: Pc) -> None:
     assert "has to be told" in pc.type("once", "--no-wait", status=1).stdout
     pc.server.report_fault = None
     assert pc.type("once", "--no-wait").stdout == f"{ID} SUCCESS\n"
+
+
+def test_ctrl_c_says_what_becomes_of_each_package(pc: Pc, monkeypatch: pytest.MonkeyPatch) -> None:
+    give(pc)
+    pc.server.offer(schedule="2099/01/01 00:00")
+    monkeypatch.setattr(SystemClock, "sleep", interrupt)
+    monkeypatch.setattr("deploy_agent.services.agent.Agent.step", interrupt)
+    done = pc.type("once", status=130)
+    assert done.stderr.splitlines()[-2:] == [
+        "Stopped by Ctrl-C; nothing is lost.",
+        f"{ID}: goes on where it is when an agent runs again",
+    ]
+    assert "Aborted" not in done.output
+
+
+def test_ctrl_c_anywhere_is_130(pc: Pc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "status_of", interrupt)
+    assert "Ctrl-C" in pc.type("status", status=130).stderr
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_once_is_75_while_another_works(pc: Pc) -> None:
@@ -290,37 +372,6 @@ def test_the_inventory_in_three_forms(pc: Pc) -> None:
     assert pc.server.inventories == []
 
 
-def test_check_finds_nothing_after_a_contact(pc: Pc) -> None:
-    pc.type("once", "--no-wait")
-    lines = pc.type("check").stdout.splitlines()
-    assert len(lines) == 7
-    assert all(line.startswith("ok ") for line in lines)
-
-
-def test_check_says_what_is_wrong(pc: Pc) -> None:
-    pc.ca.unlink()
-    pc.server.reachable = ServerUnreachable("no such host name")
-    done = pc.type("check", status=1)
-    failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
-    assert [line.split(":")[0] for line in failed] == [
-        "FAIL ca_file",
-        "FAIL server",
-        "FAIL last contact",
-    ]
-    assert "no such host name" in done.stdout
-
-
-def test_check_looks_on_where_the_state_cannot_be_read(pc: Pc) -> None:
-    pc.state.write_text("in the way")
-    failed = [line for line in pc.type("check", status=1).stdout.splitlines() if "FAIL" in line]
-    assert [line.split(":")[0] for line in failed] == [
-        "FAIL state",
-        "FAIL device id",
-        "FAIL agent",
-        "FAIL last contact",
-    ]
-
-
 @pytest.mark.parametrize("command", ["status", "history", "inventory"])
 def test_a_state_that_cannot_be_read_is_status_4(pc: Pc, command: str) -> None:
     pc.state.write_text("in the way")
@@ -351,8 +402,7 @@ def test_retry_asks_our_server(pc: Pc) -> None:
     give(pc, "exit 3")
     pc.type("once", "--no-wait")
     assert "attempt 1795000009" in pc.type("retry", ID).stdout
-    ((path, value),) = pc.server.asked_for
-    assert path == "/api/v1/agent/retry"
+    (value,) = [value for path, value in pc.server.asked_for if path == "/api/v1/agent/retry"]
     assert value == {"device_id": pc.json("status")["device_id"], "package": ID}
 
 
