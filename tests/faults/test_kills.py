@@ -15,19 +15,23 @@ from pathlib import Path
 
 import pytest
 
+from deploy_agent.domain.record import PackageRecord, Reply
 from deploy_agent.domain.state import Event, Reload
 from deploy_agent.machine.runner import Job
 from deploy_agent.machine.store import run_folder
-from deploy_agent.services import installing
+from deploy_agent.services import installing, post
 from deploy_agent.services.package import Package
+from deploy_agent.wire.info import Notification
 from deploy_agent.wire.replies import DownloadSettings
 from deploy_agent.wire.terms import Action
 from tests.support.kills import Lived, Story, check, live
 
+FAILED = "ERR_EXIT_CODE_3"
+ASKS = Notification("May I?", can_abort=True)
 STORIES = [
     Story("a package of two fragments", {"fragments": 2}),
     Story("without a file", {"fragments": 0}),
-    Story("that fails", {"fragments": 0}, exit_codes=(3,), code="ERR_EXIT_CODE_3"),
+    Story("that fails", {"fragments": 0}, exit_codes=(3,), code=FAILED),
     Story("with a retry code", {"fragments": 2, "retry_codes": (75,)}, exit_codes=(75, 0)),
     Story("with a bad digest", {"fragments": 2}, bad_digest=True, code="ERR_BAD_DIGEST"),
     Story("with answers lost", {"fragments": 0}, lost_answers=2),
@@ -39,6 +43,23 @@ STORIES = [
         vanish=3,
         max_tries=3,
         code="ERR_DONE_FAILED",
+    ),
+    Story("that restarts the computer", {"fragments": 0}, postcmd="REBOOT"),
+    Story("that fails and switches off", {"fragments": 0}, (3,), postcmd="SHUTDOWN", code=FAILED),
+    Story("with a post command", {"fragments": 0}, postcmd="logger done"),
+    Story("whose end is confirmed", {"fragments": 0, "done_text": "Done?"}, says=Reply.DONE),
+    Story(
+        "that asks, asks again and restarts",
+        {"fragments": 2, "notification": ASKS, "done_text": "Done?"},
+        postcmd="REBOOT",
+        says=Reply.NOW,
+    ),
+    Story(
+        "that a user cancels",
+        {"fragments": 0, "notification": ASKS},
+        postcmd="REBOOT",
+        says=Reply.CANCEL,
+        code="ERR_ABORTED",
     ),
     Story("that stores", {"fragments": 2, "action": Action.STORE, "target": "/x"}, vanish=2),
 ]
@@ -86,10 +107,29 @@ def test_nobody_can_tell_that_the_agent_was_killed(story: Story, folders: Iterat
 # The harness has to find something where something is wrong.
 
 
-def violations(story: Story, folders: Iterator[Path]) -> list[str]:
+def test_it_notices_a_post_command_that_is_begun_before_its_intent_is_saved(
+    folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(self: post.PostCommands, package: Package, settings: DownloadSettings) -> None:
+        saved: list[PackageRecord] = []
+        save, package.save = package.save, saved.append  # type: ignore[method-assign, assignment]
+        try:
+            begin_rightly(self, package, settings)
+        finally:
+            package.save = save  # type: ignore[method-assign]
+        package.save(saved[-1])
+
+    begin_rightly = post.PostCommands.begin
+    story = next(each for each in STORIES if each.postcmd == "REBOOT")
+    assert violations(story, folders, "restart") == []
+    monkeypatch.setattr(post.PostCommands, "begin", begin)
+    assert "the post command was carried out 2 times" in violations(story, folders, "restart")
+
+
+def violations(story: Story, folders: Iterator[Path], where: str = "the start") -> list[str]:
     moments = live(story, next(folders)).fate.moments
     found = []
-    for moment in [each for each in range(1, len(moments) + 1) if "start" in moments[each - 1]]:
+    for moment in [each for each in range(1, len(moments) + 1) if where in moments[each - 1]]:
         try:
             check(live(story, next(folders), (moment,)))
         except AssertionError as error:

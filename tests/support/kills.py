@@ -5,15 +5,18 @@ Port of design/crash_model.py to the real store and services. Run N of a story i
 to be what it would have seen without a kill.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from deploy_agent.domain.asking import Question, Session
+from deploy_agent.domain.record import Reply
 from deploy_agent.machine.runner import Job
 from deploy_agent.services.once import run_once
 from tests.support.computer import AT_ONCE, Computer, QuickDisk
+from tests.support.dialogs import ALICE, FakePower, ScriptedDialog, ScriptedWindow
 from tests.support.simulator import FakeRunner, ServerSimulator
 
 LIVES_MAX = 60
@@ -139,6 +142,37 @@ class KillingRunner(FakeRunner):
         self.fate.moment("after the start")
 
 
+class KillingPower(FakePower):
+    """The agent dies before the restart is asked for, or right after."""
+
+    fate: Fate
+
+    def _ask(self, what: str, why: str) -> None:
+        self.fate.moment("before the restart")
+        super()._ask(what, why)
+        self.fate.moment("after the restart")
+
+
+class KillingDialog(ScriptedDialog):
+    """The agent dies before a question is shown, or while it stands; its window dies with it.
+
+    The user says the same every time.
+    """
+
+    fate: Fate
+    says: Reply
+
+    def open(
+        self, question: Question, session: Session, answered: Callable[[], None]
+    ) -> ScriptedWindow:
+        self.fate.moment("before a question")
+        window = super().open(question, session, answered)
+        assert window is not None
+        self.fate.moment("while a question stands")
+        window.reply = Reply.DONE if Reply.DONE in question.replies else self.says
+        return window
+
+
 @dataclass(frozen=True)
 class Story:
     """What is deployed, and what happens to it.
@@ -151,6 +185,8 @@ class Story:
         max_tries: max_exec_tries.
         lost_answers: acknowledgements that do not arrive.
         bad_digest: the bytes are not what info says.
+        postcmd: of the assignment.
+        says: what a user says who is there; nobody is where this is None.
         code: how it has to end; with runs that vanish and kills ERR_DONE_FAILED is right too.
     """
 
@@ -161,6 +197,8 @@ class Story:
     max_tries: int = 1
     lost_answers: int = 0
     bad_digest: bool = False
+    postcmd: str = ""
+    says: Reply | None = None
     code: str = "SUCCESS"
 
 
@@ -175,28 +213,47 @@ class Lived:
 
     @property
     def starts(self) -> int:
-        return len(self.computer.runner.started)
+        """How often the action was started."""
+        return len(self.computer.runner.started) - self.posts
+
+    @property
+    def posts(self) -> int:
+        """How often the post command was started."""
+        return sum(job.target == self.story.postcmd for job in self.computer.runner.started)
+
+    @property
+    def restarts(self) -> int:
+        return len(self.computer.power.asked)
 
 
 def live(story: Story, folder: Path, kills: Iterable[int] = ()) -> Lived:
     """Tell the story, killed at the given moments and started again each time."""
     fate = Fate(frozenset(kills))
     disk = KillingDisk(fate)
-    server, runner = KillingServer(), KillingRunner()
-    server.fate = runner.fate = fate
+    server, runner, power, dialog = (
+        KillingServer(),
+        KillingRunner(),
+        KillingPower(),
+        KillingDialog(),
+    )
+    server.fate = runner.fate = power.fate = dialog.fate = fate
+    if story.says is not None:
+        dialog.users, dialog.says = [ALICE], story.says
     computer = Computer(
         folder,
         server=server,
         runner=runner,
         disk=disk,
         trees=KillingTrees(fate, disk),
+        power=power,
+        dialog=dialog,
         max_exec_tries=story.max_tries,
     )
     runner.exit_codes = list(story.exit_codes)
     runner.vanish = story.vanish
     server.lose_acknowledgements = story.lost_answers
     server.publish(**story.package)
-    server.assign()
+    server.assign(postcmd=story.postcmd)
     if story.bad_digest:
         server.fail("1800000001-2", b"x" * 9)
     lives = 0
@@ -211,6 +268,7 @@ def live(story: Story, folder: Path, kills: Iterable[int] = ()) -> Lived:
             continue
         quiet = quiet + 1 if not left.waiting and not left.unreported else 0
         computer.clock.time += timedelta(hours=1)  # a retry code waits
+        power.come_back()  # people restart computers now and then
     return Lived(story, fate, computer, lives)
 
 
@@ -226,12 +284,13 @@ def check(lived: Lived) -> None:
     assert pc.server.status() == code
     assert pc.codes_in_history() == [code], f"history has {pc.codes_in_history()}"
     assert pc.store.ids() == [], "something of the package stays on the disk"
+    check_post(lived)
     retries = len(story.exit_codes) - 1
     repeatable = story.package.get("action") == "STORE"
     if not repeatable:
         assert lived.starts <= story.max_tries + retries, f"started {lived.starts} times"
-    if story.bad_digest:
-        assert lived.starts == 0, "bytes that nobody vouches for were run"
+    if story.bad_digest or story.says is Reply.CANCEL:
+        assert lived.starts == 0, "what nobody vouches for, or a user forbade, was run"
     else:
         assert lived.starts >= 1
         most = (
@@ -240,3 +299,13 @@ def check(lived: Lived) -> None:
             else 0
         )
         assert most <= 1 + kills, f"a fragment was fetched {most} times"
+
+
+def check_post(lived: Lived) -> None:
+    """A post command is begun at most once, and once where nobody was killed."""
+    done = lived.restarts + lived.posts
+    assert done <= 1, f"the post command was carried out {done} times"
+    if lived.story.postcmd and lived.starts and not lived.fate.kills:
+        assert done == 1, "the post command was not carried out"
+    if not lived.starts:
+        assert done == 0, "a post command without an action"
