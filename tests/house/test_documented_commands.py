@@ -23,7 +23,7 @@ def commands(page: Path) -> list[list[str]]:
     """The words of each command in the literal blocks of a page; synopses are none."""
     found = []
     for block in _BLOCK.findall(page.read_text()):
-        for line in block.replace("\\\n", " ").splitlines():
+        for line in re.sub(r"\\\n\s*", "", block).splitlines():
             match = _COMMAND.search(line)
             if match is not None and not re.search(r"\[|\.\.\.| \| (?!head)", match.group(1)):
                 end = re.split(r" \| |   +", match.group(1))[0]

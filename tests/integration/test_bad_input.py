@@ -30,6 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> RunningServer:
     archive = tar_gz(folder / "a.tar.gz", {"a.sh": "#!/bin/sh\n"})
     package_id = server.json(*LAUNCH[:2], "taken", *LAUNCH[3:], "--file", archive)["id"]
     server.json("package", "activate", package_id, "--no-check")
+    server.cli("group", "add", "some")
     (folder / "id").write_text(package_id)
     return server
 
@@ -118,6 +119,18 @@ REFUSED: list[tuple[list[str], str]] = [
     ([*EXECUTE[:-1], "bell \x07"], "command"),
     ([*EXECUTE, "--success-code", "x"], "success"),
     ([*EXECUTE, "--execution-timeout", "-1"], "timeout"),
+    (["package", "edit", "{id}", "--priority", "11"], "priority"),
+    (["package", "edit", "{id}", "--fragment-size", "0"], "fragment"),
+    (["package", "edit", "{id}", "--action", "erase"], "action"),
+    (["package", "edit", "{id}", "--command", "bin/a.sh"], "path"),
+    (["package", "edit", "{id}", "--command", "absent.sh"], "absent.sh"),
+    (["package", "edit", "{id}", "--name", ""], "name"),
+    (["package", "edit", "{id}", "--file", "{files}/a.rar"], "rar"),
+    (["package", "edit", "{id}", "--file", "{files}/empty.tar.gz"], "empty"),
+    (["package", "edit", "{id}", "--file", "{files}/one.tar.gz"], "one.tar.gz"),
+    (["package", "edit", "{id}"], "what to change"),
+    (["package", "edit", "1700000000", "--priority", "1"], "1700000000"),
+    (["package", "activations", "1700000000"], "1700000000"),
     (["package", "show", "1700000000"], "1700000000"),
     (["package", "show", "nonsense"], "nonsense"),
     (["package", "delete", "1700000000"], "1700000000"),
@@ -139,7 +152,13 @@ REFUSED: list[tuple[list[str], str]] = [
     (["assign", "{id}"], "--computer"),
     (["assign", "{id}", "--search", "name = x", "--schedule", "tomorrow"], "tomorrow"),
     (["assign", "{id}", "--search", "name = x", "--schedule", "2026/02/30 10:00"], "2026/02/30"),
+    (["assign", "{id}", "--search", "name = x", "--postcmd", "a\nb"], "post command"),
+    (["assign", "{id}", "--search", " "], "--search is empty"),
     (["unassign", "A999", "--not-notified"], "A999"),
+    (["unassign", "{id}", "--search", "name = = x"], "character 8"),
+    (["unassign", "{id}", "--group", "nobody"], "nobody"),
+    (["unassign", "{id}", "--computer", "nobody-2026-01-01-00-00-00"], "nobody"),
+    (["unassign", "{id}"], "--computer"),
     (["computer", "show", "nobody-2026-01-01-00-00-00"], "nobody"),
     (["computer", "delete", "nobody-2026-01-01-00-00-00"], "nobody"),
     (["computer", "search", "nmae = x"], "nmae"),
@@ -150,7 +169,15 @@ REFUSED: list[tuple[list[str], str]] = [
     (["group", "show", "nobody"], "nobody"),
     (["group", "delete", "nobody"], "nobody"),
     (["group", "include", "nobody", "x"], "nobody"),
-    (["group", "add", ""], ""),
+    (["group", "exclude", "nobody", "x"], "nobody"),
+    (["group", "reset", "nobody", "x"], "nobody"),
+    (["group", "include", "some", "nobody-2026-01-01-00-00-00"], "nobody"),
+    (["group", "exclude", "some", "nobody-2026-01-01-00-00-00"], "nobody"),
+    (["group", "add", ""], "name"),
+    (["group", "add", "SOME"], "some"),
+    (["group", "add", "g", "--dynamic", "name = = x"], "character 8"),
+    (["group", "add", "g", "--dynamic", "nmae = x"], "nmae"),
+    (["group", "add", "g", "--dynamic", "name = x", "--visible"], "dynamic"),
     (["stats", "1700000000"], "1700000000"),
     (["validate", "1700000000", "--all"], "1700000000"),
     (["validate", "{id}"], "--"),
@@ -163,10 +190,25 @@ REFUSED: list[tuple[list[str], str]] = [
     (["setting", "set", "PROLOG_FREQ", "0"], "PROLOG_FREQ"),
     (["setting", "set", "DOWNLOAD", "2"], "DOWNLOAD"),
     (["setting", "set", "DOWNLOAD", "1", "--computer", "nobody-2026-01-01-00-00-00"], "nobody"),
+    (["setting", "unset", "NONSENSE"], "NONSENSE"),
+    (["setting", "unset", "TIMEOUT", "--group", "nobody"], "nobody"),
+    (["setting", "list", "--group", "nobody"], "nobody"),
+    (["setting", "set", "AGENTS_OVER_HTTP", "1", "--group", "some"], "everybody"),
     (["user", "disable", "nobody"], "nobody"),
+    (["user", "password", "nobody"], "nobody"),
+    (["user", "add", "bo", "--password-file", "{files}/absent"], "absent"),
+    (["user", "add", "bo", "--password-file", "{files}/empty.tar.gz"], "password"),
     (["user", "add", "x", "--role", "king"], "role"),
     (["user", "add", "admin", "--role", "viewer", "--password-file", "{files}/good.zip"], ""),
     (["cert", "install", "--cert", "{files}/good.zip", "--ca", "{files}/good.zip"], "good.zip"),
+    (["cert", "install", "--cert", "{files}/absent", "--ca", "{files}/absent"], "absent"),
+    (["cert", "request", "--host", "no host", "-o", "{files}/x.csr"], "no host"),
+    (["cert", "request", "--subject", "nonsense", "-o", "{files}/x.csr"], "nonsense"),
+    (["cert", "renew", "--host", "no host"], "no host"),
+    (["cert", "renew", "--days", "many"], "many"),
+    (["run", "--faces", "kitchen"], "kitchen"),
+    (["run", "--http-port", "70000"], "70000"),
+    (["run", "--workers", "0"], "workers"),
     (["init"], "initialised"),
     (["frobnicate"], "frobnicate"),
     (["package", "build"], ""),
@@ -211,7 +253,7 @@ def test_a_folder_that_was_never_initialised(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_while_building(tmp_path: Path) -> None:
-    """A disk of 2 MiB: what was begun is removed, the message says the disk is full."""
+    """A disk of 4 MiB: what was begun is removed, the message says the disk is full."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     disk = tmp_path / "disk"
