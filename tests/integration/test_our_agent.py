@@ -187,6 +187,19 @@ def test_the_inventory_is_found_by_search(deployed: Deployed) -> None:
     assert [each["device_id"] for each in found] == [deployed.agent.device_id]
 
 
+def test_the_activity_log_tells_all_of_it(deployed: Deployed) -> None:
+    days = sorted((deployed.server.data / "log").glob("activity-*.log"))
+    lines = [line.split(";") for day in days for line in day.read_text().splitlines()]
+    own = [(code, comment) for _, _, code, device_id, *_, comment in lines
+           if device_id == deployed.agent.device_id]  # fmt: skip
+    assert [code for code, _ in own[:3]] == ["101", "104", "103"]
+    assert "100" in [code for code, _ in own]
+    for name, package_id in deployed.packages.items():
+        assert ("2000", package_id) in own, name
+    assert ("2001", f"{deployed.packages['launch']} SUCCESS") in own
+    assert ("2001", f"{deployed.packages['exit 3']} ERR_EXIT_CODE_3") in own
+
+
 def test_the_same_package_again_is_already_there(deployed: Deployed) -> None:
     server, agent = deployed.server, deployed.agent
     again = server.publish(
