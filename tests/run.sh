@@ -15,10 +15,12 @@ say() { printf '%s\n' "$*" >&2; }
 # tests/integration: the real OCS agent, with TLS ocsinventory-agent liblwp-protocol-https-perl libio-socket-ssl-perl
 # tests/protocol: Perl reads our info files       libxml-simple-perl
 # tests/integration, tests/benchmarks             nginx-light curl
+# tests/integration/dialogs: windows, clicked     xvfb zenity xdotool
 # tests/browser                                   chromium
 debian_packages() {
     echo python3-venv postgresql nginx-light curl
     echo ocsinventory-agent liblwp-protocol-https-perl libio-socket-ssl-perl libxml-simple-perl
+    echo xvfb zenity xdotool
     # Ubuntu has Chromium as a snap only, which cannot be driven from a test's own folder:
     # there the browser tests look for a Chrome and skip with a reason when there is none.
     grep -qs '^ID=ubuntu' /etc/os-release || echo chromium

@@ -145,9 +145,11 @@ class Agent:
     def _work(self, until: datetime | None) -> Wait | None:
         while True:
             self._finish_ended()
-            self._ask()
             self._tell(busy=True)
-            wait = self._attend(until) or self._pausing()
+            wait = self._attend(until)
+            if self._ask():
+                continue
+            wait = wait or self._pausing()
             if wait is not None:
                 return self._or_sooner(wait)
             if until is not None and self._clock.now() >= until:
@@ -257,15 +259,13 @@ class Agent:
 
     # Users, actions and ends.
 
-    def _ask(self) -> None:
-        """Ask users, and act at once where one has just said so."""
-        while True:
-            asked = self.asking.asked
-            package = self.asking.step(self._standings.ask(), self._pauses())
-            if package is not None and self._standings.may_move(package):
-                self._installer.act(package, self.settings())
-            if not asked or self.asking.asked:
-                return
+    def _ask(self) -> bool:
+        """Ask users, and act at once where one has just said so; whether an answer came."""
+        asked = self.asking.asked
+        package = self.asking.step(self._standings.ask(), self._pauses())
+        if package is not None and self._standings.may_move(package):
+            self._installer.act(package, self.settings())
+        return bool(asked) and not self.asking.asked
 
     def _pauses(self) -> Pauses:
         """Return when users are asked again."""

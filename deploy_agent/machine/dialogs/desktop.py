@@ -170,15 +170,10 @@ class ProcessWindow:
 def session_environment(session: Session, user: User) -> dict[str, str]:
     """Return what of the environment leads to the session's screen.
 
-    The processes of the session know: those that name it before others of the user.
+    The user's own processes know.
     """
-    best: dict[str, str] = {}
-    best_score = -1
-    for env in _environments(session.uid):
-        score = 2 * (env.get("XDG_SESSION_ID") == session.id)
-        score += bool(session.display) and env.get("DISPLAY") == session.display
-        if ("DISPLAY" in env or "WAYLAND_DISPLAY" in env) and score > best_score:
-            best, best_score = env, score
+    envs = sorted(_environments(session.uid), key=lambda env: leads_to(session, env))
+    best = envs[-1] if envs and leads_to(session, envs[-1]) else {}
     found = {name: best[name] for name in _OF_SESSION if best.get(name)}
     if session.display:
         found.setdefault("DISPLAY", session.display)
@@ -189,6 +184,18 @@ def session_environment(session: Session, user: User) -> dict[str, str]:
     if "XDG_RUNTIME_DIR" not in found and runtime.is_dir():
         found["XDG_RUNTIME_DIR"] = str(runtime)
     return found
+
+
+def leads_to(session: Session, env: Mapping[str, str]) -> int:
+    """Return how surely a process with `env` is on the session's screen; 0 for not at all."""
+    if "DISPLAY" not in env and "WAYLAND_DISPLAY" not in env:
+        return 0
+    if env.get("XDG_SESSION_ID") == session.id:
+        return 3
+    if session.display:
+        return 2 if env.get("DISPLAY") == session.display else 0
+    # Services of a user's desktop know its screen, and not the session that they serve.
+    return 1 if "XDG_SESSION_ID" not in env and "WAYLAND_DISPLAY" in env else 0
 
 
 def _environments(uid: int) -> Iterable[dict[str, str]]:

@@ -10,6 +10,7 @@ from deploy_agent.domain.state import State
 from deploy_agent.services.agent import Agent
 from deploy_agent.services.waiting import Patience
 from deploy_agent.wire.info import Notification
+from deploy_agent.wire.replies import DownloadSettings
 from tests.support.computer import Computer, bring_to
 from tests.support.dialogs import ALICE
 
@@ -56,6 +57,18 @@ def test_the_result_is_saved_and_not_reported_until_the_user_confirms(pc: Comput
     assert pc.history.read_all()[0]["answers"] == [
         {"at": "2026-11-23T10:00:00.000000Z", "note": "", "reply": "done", "who": "alice"}
     ]
+
+
+def test_it_is_asked_as_soon_as_the_action_ends_whatever_the_pace(pc: Computer) -> None:
+    pc.server.settings = DownloadSettings(frag_latency_s=0, cycle_latency_s=3600)
+    agent = pc.agent(Patience())
+    agent.poll()
+    for _ in range(20):
+        if pc.runner.started:
+            break
+        pc.clock.advance(hours=1)
+        agent.step()
+    assert len(pc.dialog.open_windows) == 1
 
 
 def test_no_other_package_acts_or_asks_meanwhile(pc: Computer) -> None:
