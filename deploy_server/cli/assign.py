@@ -10,6 +10,7 @@ import click
 from deploy_agent.wire.result import ResultClass
 from deploy_server.cli.common import (
     actor,
+    counted,
     data_option,
     json_option,
     now,
@@ -88,7 +89,7 @@ def assign(
 
 
 def _say_assigned(done: AssignResult) -> None:
-    click.echo(f"Assigned to {done.assigned} computer{'s' if done.assigned != 1 else ''}")
+    click.echo(f"Assigned to {counted(done.assigned, 'computer')}")
     for reason, number in Counter(each.reason for each in done.skipped).most_common():
         say(f"Skipped {number}: {plain(reason)}")
 
@@ -117,7 +118,7 @@ def unassign(
         number = assigning.unassign(
             session, target, selection, not_notified=not_notified, actor=actor(), now=now()
         )
-    click.echo(f"Unassigned from {number} computer{'s' if number != 1 else ''}")
+    click.echo(f"Unassigned from {counted(number, 'computer')}")
 
 
 @click.command()
@@ -166,7 +167,7 @@ def validate(data: Path, package: str, what: status.Validation | None) -> None:
         raise click.UsageError("Say which: --success, --not-notified or --all.")
     with open_session(data) as session, session.begin():
         number = status.validate(session, package_number(package), what, actor=actor(), now=now())
-    click.echo(f"Cleared {number} computer{'s' if number != 1 else ''}")
+    click.echo(f"Cleared {counted(number, 'computer')}")
 
 
 def package_number(text: str) -> int:

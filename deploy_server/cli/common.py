@@ -94,6 +94,16 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 computer, 2 computers."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def are(number: int) -> str:
+    """The verb that goes with it: 1 computer is, 2 computers are."""
+    return "is" if number == 1 else "are"
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document on stdout; times are UTC with Z."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_as_json))

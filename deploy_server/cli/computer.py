@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from deploy_server.cli.common import (
     actor,
+    counted,
     data_option,
     json_option,
     now,
@@ -19,7 +20,8 @@ from deploy_server.cli.common import (
     print_table,
     say,
 )
-from deploy_server.services import computers, status
+from deploy_server.domain.telling import Told
+from deploy_server.services import computers, status, withdrawing
 
 _COLUMNS = ("device_id", "name", "tag", "os", "ip", "last_contact", "last_inventory")
 
@@ -57,7 +59,7 @@ def show_command(data: Path, device_id: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    deployments = found.pop("deployments")
+    deployments, withdrawn = found.pop("deployments"), found.pop("withdrawn")
     width = max(map(len, found))
     for name, value in found.items():
         click.echo(f"{name.replace('_', ' '):{width}}  {plain(value)}")
@@ -67,6 +69,12 @@ def show_command(data: Path, device_id: str, as_json: bool) -> None:
         print_table(titles, ([each[title] for title in titles] for each in deployments))
     else:
         say("No package is assigned to it")
+    if withdrawn:
+        click.echo()
+        titles = ("package", "name", "at", "by", "word")
+        rows = ({**each, "word": each["word"] or "not answered yet"} for each in withdrawn)
+        click.echo("Taken back after the agent was told:")
+        print_table(titles, ([each[title] for title in titles] for each in rows))
 
 
 @computer.command("delete")
@@ -76,7 +84,7 @@ def delete_command(data: Path, device_ids: tuple[str, ...]) -> None:
     """Forget computers; their results stay in history, and an agent that contacts is back."""
     with open_session(data) as session, session.begin():
         number = computers.delete_computers(session, device_ids, actor=actor())
-    say(f"Deleted {number} computer{'s' if number != 1 else ''}")
+    say(f"Deleted {counted(number, 'computer')}")
 
 
 def as_record(row: computers.ComputerRow) -> dict[str, Any]:
@@ -109,7 +117,25 @@ def _show(session: Session, device_id: str) -> dict[str, Any]:
             "postcmd": each.postcmd,
             "assigned_at": each.assigned_at,
             "assigned_by": each.assigned_by,
+            **_told(each.told),
         }
         for each in status.computer_deployments(session, row.id, now=now())
     ]
-    return {**as_record(row), "deployments": deployments}
+    withdrawn = [
+        {**asdict(each), "package": f"{each.package:010d}"}
+        for each in withdrawing.withdrawn_from(session, row.id)
+    ]
+    return {**as_record(row), "deployments": deployments, "withdrawn": withdrawn}
+
+
+def _told(told: Told | None) -> dict[str, Any]:
+    """Return what our agent said last; nothing where it said nothing."""
+    return {
+        "state": told.state if told else None,
+        "state_at": told.at if told else None,
+        "done": told.done if told else None,
+        "total": told.total if told else None,
+        "exit_code": told.exit_code if told else None,
+        "output": told.output if told else "",
+        "truncated": told.truncated if told else False,
+    }

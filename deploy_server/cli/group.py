@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from deploy_server.cli.common import (
     actor,
+    counted,
     data_option,
     json_option,
     now,
@@ -52,7 +53,7 @@ def add_command(
             actor=actor(),
             now=now(),
         )
-    say(f"Made the {made.kind} group {made.name}; it has {made.members} members")
+    say(f"Made the {made.kind} group {made.name}; it has {counted(made.members, 'member')}")
 
 
 @group.command("list")

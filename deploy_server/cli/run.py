@@ -11,8 +11,11 @@ import click
 
 from deploy_server.cli.common import data_option, now, open_server
 from deploy_server.config import FACES, load
+from deploy_server.services.events import sweep_events
 from deploy_server.services.sweeping import sweep_orphans
 from deploy_server.storage.fragments import LocalFragmentStore
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -49,9 +52,11 @@ def run(data: Path, faces: str | None, **options: Any) -> None:
 
 
 def _sweep(data: Path) -> None:
-    """Put package files in order; what was done is logged where it is done."""
+    """Put package files in order and forget what is old; what was done is logged."""
     with open_server(data) as (config, session):
         sweep_orphans(session, LocalFragmentStore(config.download, config.staging), now())
+        for sentence in sweep_events(session, now()):
+            log.info("%s", sentence)
 
 
 def _log_to_stderr() -> None:

@@ -76,6 +76,8 @@ def why_not(
 
 
 ALREADY_THERE = "it succeeded there already; force runs it again"
+WAITS_ALREADY = "it waits for its next contact there already, by another assignment"
+UNDER_WAY = "it is under way there already"
 
 
 def starts_again(

@@ -165,6 +165,16 @@ OPTIONS = (
         aliases=("GROUPS",),
     ),
     Option(
+        "EVENTS_DAYS",
+        "90",
+        "How long is kept what our own agents say of a package that has ended, its output above"
+        " all.",
+        unit="days",
+        minimum=1,
+        maximum=36_500,
+        scopes=(GLOBAL,),
+    ),
+    Option(
         "AGENTS_OVER_HTTP",
         "0",
         "Agents may report over plain HTTP, where anybody on the way can read and change it.",

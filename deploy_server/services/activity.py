@@ -25,6 +25,7 @@ class Activity(IntEnum):
     COMPUTER_RENAMED = 105
     COMPUTER_NOT_RENAMED = 106  # both ids exist: an administrator merges
     VALUE_DROPPED = 107  # a number that is no number
+    EVENTS = 108  # what our agents say between offer and report
     REFUSED_MESSAGE = 400
     REFUSED_AGENT = 401
     REFUSED_HTTP = 403
@@ -34,6 +35,7 @@ class Activity(IntEnum):
     RESULT_REPEATED = 2002
     IN_HISTORY = 2003  # written by the server itself
     WITHDRAWN = 2004
+    RETRIED = 2005  # at the computer's own request
     UNKNOWN_PACKAGE = 2501
     NOT_ASSIGNED = 2503
     OLDER_ATTEMPT = 2504

@@ -13,7 +13,7 @@ from deploy_agent.wire.result import ResultClass
 from deploy_server.domain.archive.wrap import zip_stream
 from deploy_server.domain.errors import Conflict, DeployError, NotFound, StorageError
 from deploy_server.domain.layout import package_name
-from deploy_server.services import status
+from deploy_server.services import status, withdrawing
 from deploy_server.services.editing import edit_package, spec_of
 from deploy_server.services.intake import PIECE
 from deploy_server.services.status import PackageStatus
@@ -156,6 +156,7 @@ def delete_packages(
         .values(ended_at=now)
     )
     session.execute(delete(GroupAssignment).where(GroupAssignment.package_id.in_(ids)))
+    withdrawing.remember(session, [Assignment.package_id.in_(ids)], actor=actor, now=now)
     session.execute(
         delete(Assignment).where(Assignment.package_id.in_(ids), Assignment.status_class.in_(_OPEN))
     )

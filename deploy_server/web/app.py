@@ -43,18 +43,22 @@ def create_app(
     )
     init_errors(app)
     init_database(app, config)
-    _add_faces(app, wanted)
+    _add_faces(app, wanted, scheme)
     if scheme == "https":
         app.add_url_rule("/healthz", "healthz", health)
     return app
 
 
-def _add_faces(app: Flask, wanted: frozenset[str]) -> None:
+def _add_faces(app: Flask, wanted: frozenset[str], scheme: Scheme) -> None:
     # Imported here, so that a process of one face does not carry the others in memory.
     if "comm" in wanted:
         from deploy_server.web import comm
 
         app.register_blueprint(comm.blueprint)
+        if scheme == "https":
+            from deploy_server.web import agent_api
+
+            app.register_blueprint(agent_api.blueprint)
     if "files" in wanted:
         from deploy_server.web import files
 

@@ -5,10 +5,7 @@ Nothing an agent sends is ever answered 500 (contract.md 4); a refusal is one li
 message means is services/contact's; its effects are durable before the answer leaves.
 """
 
-import logging
-
 from flask import Blueprint, Response, request
-from sqlalchemy.exc import IntegrityError, OperationalError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from deploy_agent.wire import terms
@@ -20,18 +17,12 @@ from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.contact import answer
 from deploy_server.web.database import db
 from deploy_server.web.services import services
+from deploy_server.web.turns import committed
 
-log = logging.getLogger(__name__)
 blueprint = Blueprint("comm", __name__)
-
-#: How often a message is tried that met another one of the same computer.
-TRIES = 5
 
 #: What compression may add to a message that cannot be compressed.
 _COMPRESSION_SLACK = 64 * 1024
-
-#: PostgreSQL's words for "somebody else first": serialization failure, deadlock.
-_TURNS = ("40001", "40P01")
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
 
@@ -91,30 +82,17 @@ def _message() -> Response:
 
 def _answered(message: Request) -> bytes:
     """Return the reply after its effects were committed."""
-    for attempt in range(1, TRIES + 1):
-        try:
-            reply = answer(
-                db.session(),
-                message,
-                now=services().now(),
-                user_agent=_user_agent(),
-                remote=request.remote_addr or "",
-            )
-            db.session.commit()
-        except (IntegrityError, OperationalError) as error:
-            # Another message about the same things came first, or both waited for each other.
-            db.session.rollback()
-            if attempt == TRIES or not _passes(error):
-                raise
-            log.info("a message of %s is tried again: %s", message.device_id, error.orig)
-        else:
-            return reply
-    raise AssertionError("unreachable")
 
+    def reply() -> bytes:
+        return answer(
+            db.session(),
+            message,
+            now=services().now(),
+            user_agent=_user_agent(),
+            remote=request.remote_addr or "",
+        )
 
-def _passes(error: IntegrityError | OperationalError) -> bool:
-    state = getattr(error.orig, "sqlstate", None)
-    return isinstance(error, IntegrityError) or state in _TURNS
+    return committed(reply, message.device_id)
 
 
 def _empty() -> Response:

@@ -7,6 +7,8 @@ from sqlalchemy.orm import Session
 
 from deploy_server.cli.common import (
     actor,
+    are,
+    counted,
     data_option,
     json_option,
     now,
@@ -85,7 +87,8 @@ def deactivate(data: Path, targets: tuple[str, ...]) -> None:
         ids = [find_activation(session, each).id for each in targets]
         gone = activation.deactivate(session, ids, now=now(), actor=actor())
     say(
-        f"Ended {gone.activations} activations; {gone.waiting} computers are no longer told,"
+        f"Ended {counted(gone.activations, 'activation')};"
+        f" {counted(gone.waiting, 'computer')} {are(gone.waiting)} no longer told,"
         f" {gone.notified} were told already"
     )
 

@@ -11,7 +11,7 @@ import click
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import ResultClass
-from deploy_server.cli.common import actor, data_option, json_option, now, print_json, say
+from deploy_server.cli.common import actor, counted, data_option, json_option, now, print_json, say
 from deploy_server.cli.package.group import open_store, package
 from deploy_server.cli.package.options import fields_of, options_named, spec_options
 from deploy_server.cli.package.progress import ProgressReport
@@ -114,7 +114,8 @@ def _about_holders(session: Session, changed: Package, new_file: bool) -> list[s
         return []
     also = " and end with ERR_BAD_DIGEST where they are downloading" if new_file else ""
     return [
-        f"{told} computers were told of the package before: our agents take the new revision,"
+        f"{counted(told, 'computer')} {'was' if told == 1 else 'were'} told of the package before:"
+        " our agents take the new revision,"
         f" agents of OCS keep the old info file{also}. A new package avoids that."
     ]
 

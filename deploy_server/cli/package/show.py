@@ -13,6 +13,8 @@ import click
 
 from deploy_server.cli.common import (
     actor,
+    are,
+    counted,
     data_option,
     json_option,
     now,
@@ -87,8 +89,10 @@ def delete(data: Path, package_ids: tuple[str, ...]) -> None:
         ids = [packages.get_package(session, each).id for each in package_ids]
         gone = packages.delete_packages(session, store, ids, now=now(), actor=actor())
     say(
-        f"Deleted {gone.packages} packages; {gone.activations} activations ended,"
-        f" {gone.waiting} computers are no longer told, {gone.notified} were told already"
+        f"Deleted {counted(gone.packages, 'package')};"
+        f" {counted(gone.activations, 'activation')} ended,"
+        f" {counted(gone.waiting, 'computer')} {are(gone.waiting)} no longer told,"
+        f" {gone.notified} had been told already"
     )
 
 

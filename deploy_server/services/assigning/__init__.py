@@ -5,6 +5,7 @@ services/contact's (offers) and services/status's (counts) business.
 """
 
 from deploy_server.services.assigning.assign import assign, assign_again, preview
+from deploy_server.services.assigning.retry import retry
 from deploy_server.services.assigning.targets import find_activation
 from deploy_server.services.assigning.unassign import unassign
 from deploy_server.services.assigning.views import AssignResult, Selection, Skipped
@@ -17,5 +18,6 @@ __all__ = [
     "assign_again",
     "find_activation",
     "preview",
+    "retry",
     "unassign",
 ]

@@ -18,7 +18,15 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import WAITING, ResultClass
-from deploy_server.domain.assigning import ALREADY_THERE, check_postcmd, check_schedule, why_not
+from deploy_server.domain.assigning import (
+    ALREADY_THERE,
+    UNDER_WAY,
+    WAITS_ALREADY,
+    check_postcmd,
+    check_schedule,
+    why_not,
+)
+from deploy_server.services import withdrawing
 from deploy_server.services.assigning.targets import (
     Clause,
     check_selection,
@@ -40,6 +48,13 @@ from deploy_server.storage.models import (
 from deploy_server.storage.suitability import suits
 from deploy_server.storage.upsert import insert_or_update, insert_or_update_from
 
+#: Why a group's assignment leaves a member alone, by the class of its row.
+_LEFT_ALONE = {
+    ResultClass.WAITING: WAITS_ALREADY,
+    ResultClass.NOTIFIED: UNDER_WAY,
+    ResultClass.SUCCESS: ALREADY_THERE,
+}
+
 
 def preview(
     session: Session,
@@ -59,7 +74,7 @@ def preview(
     check_selection(selection)
     if selection.group is not None:
         group = find_group(session, selection.group, perimeter)
-        return _judge_group(session, package, members(session, group, now), force)
+        return _judge_group(session, package, group, members(session, group, now), force)
     assigned, skipped = 0, []
     for computers in chosen(session, selection, now, perimeter):
         found = select(func.count()).where(computers, suits(package))
@@ -82,8 +97,9 @@ def assign(
 ) -> AssignResult:
     """Give a package to computers; whoever had it before starts again with a new attempt.
 
-    A group keeps the assignment for later members. Its members who have the package under way, or
-    succeeded with this revision, are left alone unless it is forced.
+    A group keeps the assignment for later members. Its members who wait for the package by another
+    assignment or have it under way are left alone, and so are those who succeeded with this
+    revision, unless it is forced.
 
     Args:
         session: not committed here.
@@ -183,6 +199,9 @@ def _fresh(now: datetime) -> dict[str, Any]:
 def _assign_computers(
     session: Session, package: Package, computers: Clause, values: dict[str, Any], now: datetime
 ) -> int:
+    suited = select(Computer.id).where(computers, suits(package))
+    given = [Assignment.package_id == package.id, Assignment.computer_id.in_(suited)]
+    withdrawing.remember(session, given, actor=values["assigned_by"], now=now)
     row = {**values, **_fresh(now), "package_id": package.id, "group_id": None}
     # In order, so that two assignments at once never wait for each other in a circle.
     rows = (
@@ -198,23 +217,29 @@ def _assign_group(
     session: Session, package: Package, group: Group, values: dict[str, Any], now: datetime
 ) -> AssignResult:
     computers = members(session, group, now)
-    result = _judge_group(session, package, computers, values["force"])
+    result = _judge_group(session, package, group, computers, values["force"])
     row = {**values, "group_id": group.id, "package_id": package.id}
     insert_or_update(session, GroupAssignment, [row], ("group_id", "package_id"), list(values))
     of_members = and_(
         Assignment.package_id == package.id,
         Assignment.computer_id.in_(select(Computer.id).where(computers, suits(package))),
     )
-    waits_here = and_(
-        Assignment.status_class == ResultClass.WAITING, Assignment.group_id == group.id
-    )
     session.execute(
         update(Assignment)
-        .where(of_members, or_(_starts_again(package, values["force"]), waits_here))
+        .where(of_members, _is_taken_over(package, group, values["force"]))
         .values(**values, **_fresh(now), group_id=group.id)
         .execution_options(synchronize_session=False)
     )
     return result
+
+
+def _is_taken_over(package: Package, group: Group, force: bool) -> Clause:
+    """Return the condition of rows that an assignment of the group starts, or starts again."""
+    waits_here = and_(
+        Assignment.status_class == ResultClass.WAITING,
+        Assignment.group_id.is_not_distinct_from(group.id),
+    )
+    return or_(_starts_again(package, force), waits_here)
 
 
 def _starts_again(package: Package, force: bool) -> Clause:
@@ -230,22 +255,22 @@ def _starts_again(package: Package, force: bool) -> Clause:
 
 
 def _judge_group(
-    session: Session, package: Package, computers: Clause, force: bool
+    session: Session, package: Package, group: Group, computers: Clause, force: bool
 ) -> AssignResult:
-    done = select(Assignment.computer_id).where(
-        Assignment.package_id == package.id,
-        Assignment.status_class == ResultClass.SUCCESS,
-        not_(_starts_again(package, force)),
+    left_alone = and_(
+        Assignment.package_id == package.id, not_(_is_taken_over(package, group, force))
     )
     suited = and_(computers, suits(package))
-    assigned = select(func.count()).where(suited, Computer.id.not_in(done))
-    kept = session.scalars(
-        select(Computer.device_id)
-        .where(suited, Computer.id.in_(done))
+    without = Computer.id.not_in(select(Assignment.computer_id).where(left_alone))
+    assigned = select(func.count()).select_from(Computer).where(suited, without)
+    kept = session.execute(
+        select(Computer.device_id, Assignment.status_class)
+        .join(Assignment, and_(Assignment.computer_id == Computer.id, left_alone))
+        .where(suited)
         .order_by(Computer.name_key, Computer.id)
     )
     skipped = _unsuitable(session, package, computers)
-    skipped += [Skipped(device_id, ALREADY_THERE) for device_id in kept]
+    skipped += [Skipped(device_id, _LEFT_ALONE[ResultClass(each)]) for device_id, each in kept]
     return AssignResult(session.scalar(assigned) or 0, tuple(skipped))
 
 

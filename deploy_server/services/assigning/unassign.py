@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import WAITING, ResultClass
 from deploy_server.domain.errors import NotFound, SpecError
+from deploy_server.services import withdrawing
 from deploy_server.services.assigning.assign import as_columns, rowcount
 from deploy_server.services.assigning.targets import (
     Clause,
@@ -57,7 +58,7 @@ def unassign(
     Raises:
         As `assign`.
     """
-    given = _Given(session, target)
+    given = _Given(session, target, actor)
     if not_notified == (selection is not None):
         raise SpecError("selection", "say which computers, or: not notified", "Say one of them")
     if selection is None:
@@ -73,8 +74,9 @@ def unassign(
 class _Given:
     """What was given to computers and groups: a package, or what came through one activation."""
 
-    def __init__(self, session: Session, target: str) -> None:
+    def __init__(self, session: Session, target: str, actor: str) -> None:
         self._session = session
+        self._actor = actor
         if target.strip()[:1] in ("A", "a"):
             activation = find_activation(session, target)
             self._package = activation.package
@@ -98,6 +100,8 @@ class _Given:
         ]
         if only_waiting:
             conditions.append(Assignment.status_class == ResultClass.WAITING)
+        else:
+            withdrawing.remember(self._session, conditions, actor=self._actor, now=now)
         cleared = self._session.execute(
             update(Assignment)
             .where(*conditions)

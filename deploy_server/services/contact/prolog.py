@@ -10,6 +10,7 @@ from deploy_agent.wire.replies import PackageOffer, PrologReply, TrancheOption
 from deploy_server.domain.assigning import AgentKind
 from deploy_server.domain.offering import NEVER, Device, wants_inventory
 from deploy_server.domain.settings import Effective
+from deploy_server.services import withdrawing
 from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.contact.offers import Contact, collect_offers
 from deploy_server.services.contact.seen import mark_seen
@@ -22,8 +23,10 @@ from deploy_server.storage.quick import execute
 _COMPUTER = (
     select(Computer.id, Computer.name, Computer.os_family, Computer.last_inventory)
     .where(Computer.device_id == bindparam("device_id"))
-    .with_for_update(key_share=True)
+    .with_for_update(of=Computer, key_share=True)
 )
+# Only our agents can be told to drop what was taken back; mostly there is nothing of the kind.
+_OURS = _COMPUTER.add_columns(withdrawing.has_cancels().label("has_cancels"))
 
 
 def answer_prolog(
@@ -34,18 +37,23 @@ def answer_prolog(
     A computer that is not known yet gets no row: its first inventory makes one.
     """
     ours = AgentKind.of(caller.user_agent) is AgentKind.OURS
-    computer = execute(session, _COMPUTER, {"device_id": request.device_id}).first()
+    found = execute(session, _OURS if ours else _COMPUTER, {"device_id": request.device_id})
+    computer = found.first()
     if computer is None:
         effective = everybody(session)
         caller.note(Activity.PROLOG_UNKNOWN)
-        return _reply(effective, effective.number("FREQUENCY") != NEVER, (), ours)
+        tranche = _tranche(effective) if ours else None
+        return _reply(effective, effective.number("FREQUENCY") != NEVER, (), tranche)
     groups = groups_of(session, computer.id, now, at_contact=True)
     effective = load_effective(session, computer.id, groups)
     mark_seen(session, computer.id, now, caller.user_agent)
+    has_cancels = ours and computer.has_cancels
+    cancels = withdrawing.cancels(session, computer.id) if has_cancels else ()
+    tranche = _tranche(effective, cancels) if ours else None
     frequency = effective.number("FREQUENCY")
     if frequency == NEVER:
         caller.note(Activity.PROLOG, "STOP, no inventories and no packages")
-        return _reply(effective, False, (), ours)
+        return _reply(effective, False, (), tranche)
     offers: tuple[PackageOffer, ...] = ()
     if effective.is_on("DOWNLOAD"):
         contact = Contact(
@@ -59,12 +67,15 @@ def answer_prolog(
         )
         offers = collect_offers(session, contact)
     send = wants_inventory(frequency, computer.last_inventory, now)
-    caller.note(Activity.PROLOG, f"{'SEND' if send else 'STOP'}, {len(offers)} packages")
-    return _reply(effective, send, offers, ours)
+    caller.note(Activity.PROLOG, f"{'SEND' if send else 'STOP'}, {len(offers)} offered")
+    return _reply(effective, send, offers, tranche)
 
 
 def _reply(
-    effective: Effective, send: bool, offers: tuple[PackageOffer, ...], ours: bool
+    effective: Effective,
+    send: bool,
+    offers: tuple[PackageOffer, ...],
+    tranche: TrancheOption | None,
 ) -> PrologReply:
     # Without inventories OCS's server gives no OPTION at all. Source: features.md 1.3, BREAK.
     stopped = effective.number("FREQUENCY") == NEVER
@@ -74,5 +85,9 @@ def _reply(
         inventory_on_startup=effective.is_on("INVENTORY_ON_STARTUP"),
         settings=None if stopped else effective.download(),
         offers=offers,
-        tranche=TrancheOption(effective.number("CONTACT_MINUTES")) if ours else None,
+        tranche=tranche,
     )
+
+
+def _tranche(effective: Effective, cancels: tuple[tuple[str, int], ...] = ()) -> TrancheOption:
+    return TrancheOption(effective.number("CONTACT_MINUTES"), cancels)

@@ -14,6 +14,7 @@ from deploy_agent.wire.messages import DownloadReport
 from deploy_agent.wire.result import ResultCode
 from deploy_agent.wire.terms import PACKAGE_ID_MAX
 from deploy_server.domain.assigning import Verdict, judge_report, reported_class
+from deploy_server.services import withdrawing
 from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.contact.seen import mark_seen
 from deploy_server.storage.models import Assignment, Computer, Package, Report
@@ -22,8 +23,10 @@ from deploy_server.storage.quick import execute
 _COMPUTER = (
     select(Computer.id, Computer.name)
     .where(Computer.device_id == bindparam("device_id"))
-    .with_for_update(key_share=True)
+    .with_for_update(of=Computer, key_share=True)
 )
+# Our agents' reports may be about what was taken back.
+_OURS = _COMPUTER.add_columns(withdrawing.has_cancels().label("has_cancels"))
 _ASSIGNMENT = (
     select(
         Assignment.id,
@@ -62,7 +65,9 @@ def take_report(session: Session, report: DownloadReport, *, now: datetime, call
     What nobody knows is written to the activity log only: an unknown computer, an id that no
     package can have.
     """
-    computer = execute(session, _COMPUTER, {"device_id": report.device_id}).first()
+    ours = report.attempt is not None
+    place = {"device_id": report.device_id}
+    computer = execute(session, _OURS if ours else _COMPUTER, place).first()
     what = f"{report.package_id} {report.code}"
     if computer is None:
         caller.note(Activity.UNKNOWN_COMPUTER, what)
@@ -71,10 +76,14 @@ def take_report(session: Session, report: DownloadReport, *, now: datetime, call
     if int(report.package_id) > PACKAGE_ID_MAX:
         caller.note(Activity.UNKNOWN_PACKAGE, what)
         return
-    place = {"computer": computer.id, "package": int(report.package_id)}
-    row = execute(session, _ASSIGNMENT, place).first()
+    package_id = int(report.package_id)
+    about = {"computer": computer.id, "package": package_id}
+    row = execute(session, _ASSIGNMENT, about).first()
     outcome = _assigned(session, report, row, now) if row else _unassigned(session, report)
     caller.note(outcome.activity, what)
+    if report.attempt is not None and computer.has_cancels:
+        finished = (package_id, report.attempt, withdrawing.FINISHED)
+        withdrawing.say(session, computer.id, *finished, now)
     if outcome.activity is not Activity.RESULT_REPEATED:
         _append(session, report, computer.name, outcome, now)
 

@@ -1,5 +1,6 @@
 """One computer: its packages with the reason why each is not done yet, and its history."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,6 +11,8 @@ from deploy_agent.wire.result import WAITING, ResultClass
 from deploy_server.domain.assigning import AgentKind, why_not
 from deploy_server.domain.reason import Situation, reason
 from deploy_server.domain.settings import Effective
+from deploy_server.domain.telling import Told
+from deploy_server.services.events import last_of_computer
 from deploy_server.services.settings import load_effective
 from deploy_server.services.status.views import Deployment, HistoryRow
 from deploy_server.storage.membership import groups_of
@@ -33,6 +36,7 @@ class _Known:
     computer: Computer
     effective: Effective
     now: datetime
+    told: Mapping[tuple[int, int], Told]
 
     @property
     def contact_every(self) -> timedelta:
@@ -47,7 +51,8 @@ def computer_deployments(session: Session, computer_id: int, *, now: datetime) -
     if computer is None:
         return []
     groups = groups_of(session, computer_id, now)
-    known = _Known(computer, load_effective(session, computer_id, groups), now)
+    effective = load_effective(session, computer_id, groups)
+    known = _Known(computer, effective, now, last_of_computer(session, computer_id))
     found = [
         _deployment(known, row, row[0].status, row[0].since) for row in _rows(session, computer_id)
     ]
@@ -155,6 +160,7 @@ def _deployment(
         postcmd=given.postcmd,
         assigned_at=given.assigned_at,
         assigned_by=given.assigned_by,
+        told=known.told.get((package.id, given.attempt)),
     )
 
 
@@ -181,5 +187,6 @@ def _reason(
         deployment_on=known.effective.is_on("DOWNLOAD"),
         inventories_on=known.effective.number("FREQUENCY") != -1,
         period_length=known.effective.number("DOWNLOAD_PERIOD_LENGTH"),
+        told=known.told.get((package.id, given.attempt)),
     )
     return reason(situation, known.now)

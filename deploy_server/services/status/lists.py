@@ -1,5 +1,6 @@
 """The computers behind the numbers."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import WAITING, ResultClass
 from deploy_server.domain.errors import SpecError
+from deploy_server.services.events import last_of_rows
 from deploy_server.services.status.rows import (
     Clause,
     Through,
@@ -60,7 +62,10 @@ def results(
         .limit(page_size)
         .offset((page - 1) * page_size)
     )
-    return ResultPage(tuple(map(_row, rows)), total, page, page_size)
+    found_rows = [_row(row) for row in rows]
+    told = last_of_rows(session, package_id, [row.computer_id for row in found_rows])
+    listed = (replace(row, told=told.get((row.computer_id, row.attempt))) for row in found_rows)
+    return ResultPage(tuple(listed), total, page, page_size)
 
 
 def recent_failures(

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from deploy_agent.wire.result import ResultClass
+from deploy_server.domain.telling import Told
 
 Perimeter = frozenset[str] | None
 Validation = Literal["success", "not_notified", "all"]
@@ -31,7 +32,7 @@ class PackageStatus:
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """One computer in the results of a package."""
+    """One computer in the results of a package; `told` is what our agent said last."""
 
     computer_id: int
     device_id: str
@@ -45,6 +46,7 @@ class ResultRow:
     assigned_at: datetime
     assigned_by: str
     attempt: int
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Deployment:
         postcmd: as assigned.
         assigned_at: when.
         assigned_by: who.
+        told: what our agent said last of this attempt, None where it said nothing.
     """
 
     package: int
@@ -104,6 +107,7 @@ class Deployment:
     postcmd: str
     assigned_at: datetime
     assigned_by: str
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,13 @@ from deploy_server.storage.models.computers import (
     SoftwareSetItem,
 )
 from deploy_server.storage.models.console import Counter, Setting, User
+from deploy_server.storage.models.events import AgentEvent, Withdrawal
 from deploy_server.storage.models.groups import Group, GroupAssignment, GroupMember
 from deploy_server.storage.models.packages import Activation, Allocation, Package
 
 __all__ = [
     "Activation",
+    "AgentEvent",
     "Allocation",
     "Assignment",
     "Base",
@@ -41,4 +43,5 @@ __all__ = [
     "SoftwareSet",
     "SoftwareSetItem",
     "User",
+    "Withdrawal",
 ]

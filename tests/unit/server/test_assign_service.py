@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
-from deploy_server.domain.assigning import ALREADY_THERE, why_not
+from deploy_server.domain.assigning import ALREADY_THERE, UNDER_WAY, WAITS_ALREADY, why_not
 from deploy_server.domain.errors import Conflict, Forbidden, NotFound, SpecError
 from deploy_server.services import assigning
 from deploy_server.services.assigning import Selection
@@ -249,9 +249,9 @@ def test_assigning_to_a_group_again_starts_failures_and_keeps_the_rest(site: Sit
     foreseen = assigning.preview(site.session, site.target, TO_GROUP, now=LATER)
     done = site.assign(TO_GROUP)
     assert done == foreseen
-    assert [(each.device_id, each.reason) for each in done.skipped] == [
-        (pcs["done"].device_id, ALREADY_THERE)
-    ]
+    assert {(each.device_id, each.reason) for each in done.skipped} == {
+        (pcs["done"].device_id, ALREADY_THERE), (pcs["under_way"].device_id, UNDER_WAY),
+    }  # fmt: skip
     restarted = {name for name, row in site.rows().items() if row.assigned_at == LATER}
     assert restarted == {"failed", "validated", "outdated", "waiting"}
     assert {site.open()[name] for name in restarted} == {"WAITING"}
@@ -260,6 +260,26 @@ def test_assigning_to_a_group_again_starts_failures_and_keeps_the_rest(site: Sit
     assert site.open()["done"] == "WAITING"
     assert site.open()["under_way"] == "NOTIFIED"
     assert len(site.session.scalars(select(GroupAssignment)).all()) == 1
+
+
+def test_members_who_have_the_package_by_another_way_are_skipped(site: Site) -> None:
+    _, waiting, told, cleared = pcs = computers("free", "waiting", "told", "cleared")(site)
+    group = group_of(site, *pcs)
+    make.make_assignment(site.session, waiting, site.activation)
+    make.make_assignment(site.session, told, site.activation, status="NOTIFIED")
+    make.make_assignment(site.session, cleared, site.activation, cleared_at=START)
+    foreseen = assigning.preview(site.session, site.target, TO_GROUP, now=LATER)
+    done = site.assign(TO_GROUP)
+    assert done == foreseen
+    assert done.assigned == 2
+    assert {each.device_id: each.reason for each in done.skipped} == {
+        waiting.device_id: WAITS_ALREADY, told.device_id: UNDER_WAY,
+    }  # fmt: skip
+    assert {name: row.group_id for name, row in site.rows().items()} == {
+        "waiting": None, "told": None, "cleared": group.id,
+    }  # fmt: skip
+    again = site.assign(TO_GROUP, force=True)
+    assert (again.assigned, len(again.skipped)) == (2, 2)
 
 
 def test_people_with_tags_do_not_assign_to_groups(site: Site) -> None:

@@ -16,7 +16,7 @@ from deploy_agent.wire.replies import PrologReply
 from deploy_server.services.settings import set_setting
 from deploy_server.storage.database import session_factory
 from deploy_server.storage.models import Assignment, Computer, Counter, Report
-from deploy_server.web import comm
+from deploy_server.web import comm, turns
 from deploy_server.web.app import create_app
 from deploy_server.web.database import db
 from tests.support import factories as make
@@ -253,7 +253,7 @@ def failing(error: Exception, times: int) -> Callable[..., bytes]:
     return answer
 
 
-@pytest.mark.parametrize(("times", "status"), [(comm.TRIES - 1, 200), (comm.TRIES, 503)])
+@pytest.mark.parametrize(("times", "status"), [(turns.TRIES - 1, 200), (turns.TRIES, 503)])
 def test_a_message_that_met_another_is_tried_again(
     site: Site, monkeypatch: pytest.MonkeyPatch, times: int, status: int
 ) -> None:
