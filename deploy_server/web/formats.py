@@ -13,6 +13,7 @@ from flask import Flask
 
 from deploy_agent.wire.result import WAITING, ResultClass, ResultCode
 from deploy_agent.wire.terms import Action
+from deploy_server.domain import telling
 from deploy_server.storage.types import utc_text
 
 OS_LABELS = {
@@ -96,6 +97,9 @@ def init_formats(app: Flask) -> None:
         sentence=sentence,
         short_number=short_number,
         shorten=shorten,
+        tail=tail,
+        told_sentence=telling.sentence,
+        visible_lines=visible_lines,
         status_label=lambda status: "WAITING NOTIFICATION" if status == WAITING else status,
         utc=lambda moment: f"{moment:%Y-%m-%d %H:%M:%S} UTC",
     )
@@ -160,6 +164,17 @@ def shorten(text: str, length: int) -> str:
     """
     line = "".join(_visible(each) for each in text[:length])
     return line if len(text) <= length else line + "…"
+
+
+def visible_lines(text: str) -> str:
+    """All of `text` with its lines; of other control characters nothing is left but a blank."""
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(each if each in "\n\t" else _visible(each) for each in plain)
+
+
+def tail(text: str, length: int) -> str:
+    """The last `length` characters of a text with its lines."""
+    return visible_lines(text[-length:])
 
 
 def _visible(character: str) -> str:

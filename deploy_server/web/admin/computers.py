@@ -7,7 +7,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from deploy_server.domain.errors import NotFound, SpecError
-from deploy_server.services import assigning, computers, groups, settings, status
+from deploy_server.services import assigning, computers, groups, settings, status, withdrawing
 from deploy_server.services.assigning import Selection
 from deploy_server.services.computers import ComputerPage, ComputerRow
 from deploy_server.web.database import db
@@ -100,6 +100,20 @@ def deployments(computer_id: int) -> ResponseReturnValue:
     computer = _computer(computer_id)
     return render_template(
         "computers/deployments.html", computer=computer, **_deployments(computer)
+    )
+
+
+@blueprint.get("/<int:computer_id>/output/<int:package_id>")
+@needs(Right.READ)
+def output(computer_id: int, package_id: int) -> ResponseReturnValue:
+    """Show all that is kept of what a package's action wrote on a computer."""
+    computer = _computer(computer_id)
+    rows = status.computer_deployments(db.session(), computer.id, now=services().now())
+    row = next((each for each in rows if each.package == package_id), None)
+    if row is None or row.told is None or not row.told.output:
+        raise NotFound("nothing is kept of what that package wrote on this computer")
+    return render_template(
+        "computers/output.html", section="computers", computer=computer, row=row
     )
 
 
@@ -196,7 +210,10 @@ def _chosen(ids: list[int]) -> list[ComputerRow]:
 
 def _deployments(computer: ComputerRow) -> dict[str, Any]:
     rows = status.computer_deployments(db.session(), computer.id, now=services().now())
-    return {"deployments": rows}
+    return {
+        "deployments": rows,
+        "withdrawn": withdrawing.withdrawn_from(db.session(), computer.id),
+    }
 
 
 def _inventory(computer: ComputerRow) -> dict[str, Any]:

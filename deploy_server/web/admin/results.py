@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from deploy_agent.wire.result import ResultClass
 from deploy_server.domain.errors import NotFound
-from deploy_server.services import assigning, packages, status
+from deploy_server.services import assigning, packages, status, withdrawing
 from deploy_server.services.status import Validation
 from deploy_server.web.database import db
 from deploy_server.web.formats import CLASS_NAMES, plural
@@ -57,6 +57,7 @@ def index(package_id: int) -> ResponseReturnValue:
         chosen=chosen,
         code=code,
         status=status.package_status(session, package_id, now=now, perimeter=perimeter),
+        withdrawn=withdrawing.words(session, package_id, perimeter=perimeter),
         page=status.results(
             session,
             package_id,

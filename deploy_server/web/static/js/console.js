@@ -70,7 +70,10 @@ function liveParts() {
         // Nobody who tabs through the part loses their place.
         if (html !== last && !element.contains(document.activeElement)) {
           last = html;
+          // What the reader has opened stays open.
+          const open = [...element.querySelectorAll("details[open][id]")].map((each) => each.id);
           element.innerHTML = html;
+          for (const id of open) document.getElementById(id)?.setAttribute("open", "");
           showTimes(element);
         }
       }

@@ -1,11 +1,13 @@
 """Computers: search with its errors, paging, a computer's page, running again, deletion."""
 
 import re
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from deploy_server.storage.models import Assignment, Computer
+from deploy_server.storage.models import AgentEvent, Assignment, Computer, Withdrawal
+from tests.support.apps import OURS
 from tests.support.console import Browser, Console
 from tests.support.factories import (
     make_activation,
@@ -183,3 +185,85 @@ def test_other_tags_are_not_there(console: Console) -> None:
         assert session.scalars(select(Assignment.status)).one() == "ERR_BAD_DIGEST"
     assert "No computer here" in lyon.get(f"/packages/{package_id}/results").text
     assert "Nothing failed" in lyon.get("/failures").text
+
+
+# What our agent says
+
+
+def said(console: Console, **fields: Any) -> tuple[int, int]:
+    """A computer whose agent has said something of a package; the ids of both."""
+    with console.session() as session:
+        row = make_assignment(session, status=fields.pop("status", "NOTIFIED"))
+        values = {"state": "DOWNLOADING", "reason": "", "output": "", "truncated": False, **fields}
+        session.add(
+            AgentEvent(computer_id=row.computer_id, package_id=row.package_id, attempt=row.attempt,
+                       event_id="1", received_at=console.clock(), at=console.clock(), **values)
+        )  # fmt: skip
+        return row.computer_id, row.package_id
+
+
+def test_the_page_says_how_far_a_download_is(admin: Browser, console: Console) -> None:
+    computer, package = said(console, done=12, total=40)
+    page = admin.get(f"/computers/{computer}").text
+    assert "Downloading, 12 of 40 fragments (said 2026-11-21 10:00 UTC)." in page
+    assert '<progress class="told" max="40" value="12"' in page
+    results = admin.get(f"/packages/{package}/results").text
+    assert "Downloading, 12 of 40 fragments" in results
+    assert '<progress class="told" max="40" value="12"' in results
+
+
+def test_the_output_of_an_action_is_shown(admin: Browser, console: Console) -> None:
+    computer, package = said(
+        console, status="ERR_EXIT_CODE_3", state="DONE", exit_code=3, truncated=True,
+        output="first\n" + "x" * 3000 + "\n<b>last</b>\x1b[2J", reason="ended with ERR_EXIT_CODE_3",
+    )  # fmt: skip
+    for path in (f"/computers/{computer}", f"/packages/{package}/results"):
+        page = admin.get(path).text
+        assert "<summary>Output, exit code 3</summary>" in page
+        assert "&lt;b&gt;last&lt;/b&gt; [2J</pre>" in page
+        assert "first" not in page
+        assert f"/computers/{computer}/output/{package}" in page
+    whole = admin.get(f"/computers/{computer}/output/{package}").text
+    assert "first\n" in whole
+    assert "There was more" in whole
+
+
+def test_nothing_said_is_nothing_shown(admin: Browser, console: Console) -> None:
+    computer, package = said(console)
+    page = admin.get(f"/computers/{computer}").text
+    assert "<progress" not in page
+    assert "<details" not in page
+    assert admin.get(f"/computers/{computer}/output/{package}").status_code == 404
+    assert admin.get(f"/computers/{computer}/output/1").status_code == 404
+
+
+def test_what_was_taken_back_has_the_agent_s_word(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        computer = make_computer(session, agent=OURS)
+        rows = [make_assignment(session, computer, status="NOTIFIED") for _ in range(2)]
+        for row in rows:
+            session.add(
+                Withdrawal(
+                    computer_id=computer.id,
+                    package_id=row.package_id,
+                    attempt=row.attempt,
+                    at=console.clock(),
+                    by="ada",
+                    word="",
+                )
+            )
+        session.flush()
+        session.scalars(select(Withdrawal)).first().word = "stopped"  # type: ignore[union-attr]
+    page = admin.get(f"/computers/{computer.id}").text
+    assert "Taken back after the agent was told" in page
+    assert "Stopped before it began" in page
+    assert "Not answered yet" in page
+    words = {admin.get(f"/packages/{row.package_id}/results").text for row in rows}
+    assert any("1 computer stopped before it began." in each for each in words)
+    assert any("1 computer not answered yet." in each for each in words)
+
+
+def test_people_with_tags_do_not_read_the_output_of_others(console: Console) -> None:
+    computer, package = said(console, output="secret", state="DONE")
+    browser = console.user("viewer", "LYON")
+    assert browser.get(f"/computers/{computer}/output/{package}").status_code == 404

@@ -46,6 +46,7 @@ LEAST: dict[str, str] = {
     "computers.index": "viewer",
     "computers.show": "viewer",
     "computers.deployments": "viewer",
+    "computers.output": "viewer",
     "computers.again": "operator",
     "computers.unassign": "admin",
     "computers.ask_delete": "admin",
