@@ -112,9 +112,7 @@ def output(computer_id: int, package_id: int) -> ResponseReturnValue:
     row = next((each for each in rows if each.package == package_id), None)
     if row is None or row.told is None or not row.told.output:
         raise NotFound("nothing is kept of what that package wrote on this computer")
-    return render_template(
-        "computers/output.html", section="computers", computer=computer, row=row
-    )
+    return render_template("computers/output.html", section="computers", computer=computer, row=row)
 
 
 @blueprint.post("/<int:computer_id>/again")
