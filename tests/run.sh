@@ -15,10 +15,11 @@ say() { printf '%s\n' "$*" >&2; }
 # tests/integration: the real OCS agent, with TLS ocsinventory-agent liblwp-protocol-https-perl libio-socket-ssl-perl
 # tests/protocol: Perl reads our info files       libxml-simple-perl
 # tests/integration, tests/benchmarks             nginx-light curl
+# tests/unit: systemd's own word on our unit      systemd
 # tests/integration/dialogs: windows, clicked     xvfb zenity xdotool
 # tests/browser                                   chromium
 debian_packages() {
-    echo python3-venv postgresql nginx-light curl
+    echo python3-venv postgresql nginx-light curl systemd
     echo ocsinventory-agent liblwp-protocol-https-perl libio-socket-ssl-perl libxml-simple-perl
     echo xvfb zenity xdotool
     # Ubuntu has Chromium as a snap only, which cannot be driven from a test's own folder:

@@ -26,7 +26,7 @@ StartLimitIntervalSec=0
 Type=exec
 ExecStart={command}
 Restart=always
-RestartSec=60
+RestartSec=30
 # Only the agent is stopped. The action of a package goes on (it is in a scope of its own as a rule)
 # and is reported by the agent that is started next, perhaps a newer one which the action installs.
 KillMode=process
