@@ -128,9 +128,10 @@ def test_the_setting_cuts_where_nobody_says_how(cli: Cli, tmp_path: Path) -> Non
     archive = tmp_path / "big.tar.gz"
     archive.write_bytes(tar_gz({"install.sh": random.Random(1).randbytes(7 * 1024**2 // 2)}))
     cli.ok("setting", "set", "DOWNLOAD_ACTIVATE_FRAG", "on")
-    assert shown(cli, build(cli, *LAUNCH, "--file", archive))["fragments"] == 4
-    said = build(cli, "Other", *LAUNCH[1:], "--file", archive, "--fragment-size", "3MiB")
-    assert shown(cli, said)["fragments"] == 2
+    cli.ok("setting", "set", "DOWNLOAD_RATIO_FRAG", "2")
+    assert shown(cli, build(cli, *LAUNCH, "--file", archive))["fragments"] == 2
+    said = build(cli, "Other", *LAUNCH[1:], "--file", archive, "--fragment-size", "1MiB")
+    assert shown(cli, said)["fragments"] == 4
 
 
 def test_list_and_show(cli: Cli, archive: Path) -> None:

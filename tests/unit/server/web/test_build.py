@@ -219,18 +219,18 @@ def test_a_priority_beyond_the_period_never_ends(admin: Browser) -> None:
 
 
 def test_the_setting_cuts_where_nobody_says_how(admin: Browser, console: Console) -> None:
-    """OCS's way: 3.5 MB at 1 MB each are 4 equal pieces. A size that is typed counts before it."""
+    """OCS's way: 3.5 MB at 2 MB each are 2 equal pieces. A size that is typed counts before it."""
     assert 'value="1 MiB" placeholder="1 MiB"' in admin.get("/packages/build").text
-    admin.post("/settings", {"DOWNLOAD_ACTIVATE_FRAG": "1", "DOWNLOAD_RATIO_FRAG": "1"})
+    admin.post("/settings", {"DOWNLOAD_ACTIVATE_FRAG": "1", "DOWNLOAD_RATIO_FRAG": "2"})
     assert 'value="" placeholder="automatic"' in admin.get("/packages/build").text
     archive = tar_gz({"install.sh": random.Random(1).randbytes(7 * 1024**2 // 2)})
     form = {**GOOD, "fragment_size": "", "size": str(len(archive))}
-    assert "4 of 89" in admin.post("/packages/build/summary", form, fetch=True).text
-    for name, size in (("Left empty", ""), ("Not sent", None), ("Typed", "2 MiB")):
+    assert "2 of 1.8 MiB" in admin.post("/packages/build/summary", form, fetch=True).text
+    for name, size in (("Left empty", ""), ("Not sent", None), ("Typed", "1 MiB")):
         sent = build(admin, name=name, upload=uploaded(console, archive), fragment_size=size)
         assert sent.status_code == 302
     fragments = {each.name: each.fragments for each in packages(console)}
-    assert fragments == {"Left empty": 4, "Not sent": 4, "Typed": 2}
+    assert fragments == {"Left empty": 2, "Not sent": 2, "Typed": 4}
 
 
 def test_a_full_disk_is_named_at_the_file_and_the_form_is_kept(

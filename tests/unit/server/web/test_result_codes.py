@@ -92,6 +92,19 @@ def test_each_is_shown_and_filtered(admin: Browser, computers: dict[str, Compute
     assert "<script>alert(1)" not in page.text
 
 
+def test_a_package_s_page_names_what_came(admin: Browser, console: Console) -> None:
+    codes = ["ERR_EXECUTE_TOO_MANY_TRY", "SUCCESS_ALREADY_IN_HISTORY", "EXIT_CODE_-1073741510"]
+    with console.session() as session:
+        activation = make_activation(session)
+        for code in [*codes, codes[0]]:
+            make_assignment(session, activation=activation, status=code)
+    page = html.unescape(admin.get(f"/packages/{activation.package_id}").text)
+    linked = {code: f"/results?status={code}" in page for code in codes}
+    assert linked == dict.fromkeys(codes, True)
+    for code in codes:
+        assert re.search(rf">\s*{code}\s*<", page), code
+
+
 def test_each_counts_in_its_class(admin: Browser, computers: dict[str, Computer]) -> None:
     package_id = package_of(admin)
     for name, codes in CLASSES.items():
