@@ -4,9 +4,11 @@ Shape of an answer: one line to the socket, `1800000001 later`; one line back, f
 kernel says who sent it, and only the user who was asked may answer.
 """
 
+import errno
 import logging
 import os
 import re
+import select
 import socket
 import stat
 import struct
@@ -21,6 +23,7 @@ from deploy_agent.machine.dialogs import Answered, Window
 from deploy_agent.machine.dialogs.markup import to_plain
 
 TALK_S = 5.0  # how long one who connected may take
+TAKE_S = 1.0  # how long a terminal may take nothing
 LINE_MAX = 200
 _ANSWER = re.compile(r"([0-9]{1,20}) ([a-z]{1,10})\n?\Z", re.ASCII)
 _DEVICES = Path("/dev")
@@ -80,7 +83,7 @@ def notice(question: Question) -> str:
 
 
 def write_to_terminal(session: Session, text: str, devices: Path) -> None:
-    """Write to a user's terminal, and to nothing else, without waiting for it.
+    """Write to a user's terminal, and to nothing else, waiting no longer than a moment.
 
     Raises:
         OSError: it is not there, not the user's, or takes nothing.
@@ -92,7 +95,11 @@ def write_to_terminal(session: Session, text: str, devices: Path) -> None:
         if not stat.S_ISCHR(status.st_mode) or status.st_uid != session.uid:
             raise PermissionError(0, "it is not the user's terminal")
         # A terminal whose line feeds are not translated needs both characters.
-        os.write(descriptor, text.replace("\n", "\r\n").encode())
+        rest = text.replace("\n", "\r\n").encode()
+        while rest:
+            if not select.select([], [descriptor], [], TAKE_S)[1]:
+                raise BlockingIOError(errno.EAGAIN, "it takes nothing")
+            rest = rest[os.write(descriptor, rest) :]
     finally:
         os.close(descriptor)
 
@@ -189,7 +196,9 @@ def peer_uid(connection: socket.socket) -> int:
 
 
 def _listen(path: Path) -> socket.socket:
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True)
+        path.parent.chmod(0o755)  # whatever the umask: users go through it
     status = path.parent.stat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise PermissionError(0, f"others can write in '{path.parent}'")

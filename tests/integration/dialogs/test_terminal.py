@@ -1,0 +1,209 @@
+"""A notice on a real terminal, and answers through the socket: whose count, and whose do not."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import termios
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploy_agent.domain.asking import Kind, Question, Session
+from deploy_agent.domain.record import Reply
+from deploy_agent.machine.dialogs.terminal import NoAnswer, open_on_terminal, send_answer
+from tests.support.agent import TrancheAgent
+from tests.support.processes import BIN, kill_tree
+from tests.support.server import RunningServer
+from tests.support.waiting import wait_until
+
+ID = "1800000001"
+QUESTION = Question(
+    ID, "A <b>new</b>\x1b[31m version<br>of all", (Reply.NOW, Reply.LATER), 60, "It starts soon."
+)
+
+
+@dataclass
+class Terminal:
+    """A terminal of this user's, with what is shown on it."""
+
+    name: str
+    shown: int
+    own: int
+
+    def read(self) -> str:
+        return os.read(self.shown, 4000).decode().replace("\r", "")
+
+    def session(self, uid: int | None = None) -> Session:
+        number = os.getuid() if uid is None else uid
+        return Session("9", "somebody", number, Kind.TERMINAL, tty=self.name)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    shown, own = os.openpty()
+    made = Terminal(os.ttyname(own).removeprefix("/dev/"), shown, own)
+    yield made
+    termios.tcflow(own, termios.TCOON)
+    os.close(own)
+    os.close(shown)
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """Where everybody can speak to the agent; pytest's folders are closed to others."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder / "answer.sock"
+    shutil.rmtree(folder)
+
+
+def test_the_notice_says_how_to_answer_and_obeys_nothing_in_the_text(
+    terminal: Terminal, path: Path
+) -> None:
+    window = open_on_terminal(QUESTION, terminal.session(), lambda: None, path)
+    assert window is not None
+    assert terminal.read().splitlines() == [
+        "",
+        f"--- Software installation (package {ID}) ---",
+        "A new[31m version",
+        "of all",
+        "It starts soon.",
+        f"Answer with:  deploy-agent answer {ID} now|later",
+        "---",
+    ]
+    assert window.poll() is None
+    window.close()
+    assert not path.exists()
+    with pytest.raises(NoAnswer, match="nobody is being asked"):
+        send_answer(path, ID, "now")
+
+
+def test_an_answer_is_taken_once_and_only_what_was_offered(terminal: Terminal, path: Path) -> None:
+    answered = threading.Event()
+    window = open_on_terminal(QUESTION, terminal.session(), answered.set, path)
+    assert window is not None
+    for package, word, said in (
+        ("1800000002", "now", "nobody is being asked about that package"),
+        (ID, "cancel", "possible answers: now, later"),
+        (ID, "rm -rf", "nobody is being asked"),
+        ("x" * 500, "now", "nobody is being asked"),
+    ):
+        with pytest.raises(NoAnswer, match=said):
+            send_answer(path, package, word)
+        assert window.poll() is None
+    assert send_answer(path, ID, "later") == f"package {ID}: later"
+    assert answered.wait(10)
+    assert window.poll() is Reply.LATER
+    with pytest.raises(NoAnswer, match="answered already"):
+        send_answer(path, ID, "now")
+    assert window.poll() is Reply.LATER
+    window.close()
+
+
+SEND = """
+import socket, sys
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+connection.sendall(sys.argv[2].encode() + b" now\\n")
+print(connection.recv(1000).decode(), end="")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_nobody_else_can_answer(terminal: Terminal, path: Path) -> None:
+    window = open_on_terminal(QUESTION, terminal.session(), lambda: None, path)
+    assert window is not None
+    done = subprocess.run(
+        # The system's own: tests' environments may be closed to others.
+        ["/usr/bin/python3", "-I", "-c", SEND, str(path), ID],
+        user=pwd.getpwnam("nobody").pw_uid,
+        group=pwd.getpwnam("nobody").pw_gid,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={},
+    )
+    assert done.stdout == "-somebody was asked, and nobody else can answer\n"
+    assert window.poll() is None
+    window.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a folder of another user")
+def test_nothing_is_taken_where_others_could_put_a_socket(terminal: Terminal, path: Path) -> None:
+    path.parent.chmod(0o777)
+    assert open_on_terminal(QUESTION, terminal.session(), lambda: None, path) is None
+    path.parent.chmod(0o755)
+    os.chown(path.parent, pwd.getpwnam("nobody").pw_uid, -1)
+    assert open_on_terminal(QUESTION, terminal.session(), lambda: None, path) is None
+
+
+def test_what_is_no_terminal_of_the_user_is_not_written_to(terminal: Terminal, path: Path) -> None:
+    for session in (
+        terminal.session(uid=12_345),
+        Session("9", "somebody", os.getuid(), Kind.TERMINAL, tty="pts/99999"),
+        Session("9", "somebody", os.getuid(), Kind.TERMINAL, tty="../etc/hostname"),
+    ):
+        assert open_on_terminal(QUESTION, session, lambda: None, path) is None
+        assert not path.exists()
+
+
+def test_a_terminal_that_takes_nothing_does_not_hold_the_agent_up(
+    terminal: Terminal, path: Path
+) -> None:
+    termios.tcflow(terminal.own, termios.TCOOFF)  # somebody pressed Ctrl-S
+    assert open_on_terminal(QUESTION, terminal.session(), lambda: None, path) is None
+
+
+LOGINCTL = """#!/bin/sh
+case $1 in
+list-sessions) echo "9 {uid} somebody {tty}" ;;
+*) printf '%s\\n' Id=9 Name=somebody User={uid} Type=tty Class=user Active=yes TTY={tty} ;;
+esac
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("screen")
+def test_the_whole_way(
+    server: RunningServer, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked on a terminal by a daemon, answered by `deploy-agent answer`."""
+    tool = tmp_path / "loginctl"
+    tool.write_text(LOGINCTL.format(uid=os.getuid(), tty=terminal.name))
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    agent = TrancheAgent(tmp_path / "agent", server.https, server.ca_file)
+    agent.once()
+    package = server.publish(
+        *("asks on a terminal", "--action", "execute", "--command", "true", "--priority", "1"),
+        *("--notify-text", "May I?", "--notify-countdown", "0", "--can-delay"),
+    )
+    server.assign(package, agent.device_id)
+    daemon = agent.start("run")
+    try:
+        wait_until((agent.state / "answer.sock").exists, "the question stands")
+        assert f"deploy-agent answer {package} now|later" in terminal.read()
+        assert server.status(package, agent.device_id) == "NOTIFIED"
+        done = subprocess.run(
+            [BIN / "deploy-agent", "answer", package, "now", "--state", str(agent.state)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, f"package {package}: now\n"), done.stderr
+        wait_until(
+            lambda: server.status(package, agent.device_id) == "SUCCESS", "it is at the server"
+        )
+    finally:
+        kill_tree(daemon)
+        assert daemon.stdout is not None
+        daemon.stdout.close()
+    again = agent.run("answer", package, "now")
+    assert again.returncode == 1
+    assert "nobody is being asked anything on a terminal here" in again.stderr
