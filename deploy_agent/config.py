@@ -16,15 +16,12 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from deploy_agent.domain.errors import ConfigError
+from deploy_agent.domain.rate import FORMS, Rate
 
 SYSTEM_FILE = Path("/etc/deploy-agent/agent.toml")
 SYSTEM_STATE = Path("/var/lib/deploy-agent")
 ENVIRONMENT = "DEPLOY_AGENT_"
 SERVER_PATH = "/ocsinventory"
-
-_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(|[kKMG]|[KMG]i)B?(?:/s)?\Z", re.ASCII)
-_UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
-_UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class AgentConfig:
         proxy: URL of an HTTP proxy; '' for none at all, None to ask the environment.
         basic_auth_file: holds 'user:password' for the server, None for none.
         log_file: where the log goes as well, None for nowhere else.
-        max_rate: bytes a second, None for as fast as it goes.
+        max_rate: what downloads may take by the hours of the day, None for as fast as it goes.
         max_exec_tries: how often an action may be started whose end nobody knows.
         contact_interval_min: minutes between contacts, until the server has said.
         state: the folder of the agent's state.
@@ -51,7 +48,7 @@ class AgentConfig:
     proxy: str | None = None
     basic_auth_file: Path | None = None
     log_file: Path | None = None
-    max_rate: int | None = None
+    max_rate: Rate | None = None
     max_exec_tries: int = 1
     contact_interval_min: int = 60
     state: Path = SYSTEM_STATE
@@ -175,7 +172,10 @@ def server_url(text: str) -> str:
     parts = urlsplit(text.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise ValueError("write it as https://HOST[:PORT]; credentials go into basic_auth_file")
-    _ = parts.port  # raises where the port is none
+    try:
+        _ = parts.port
+    except ValueError:  # its own words quote what may be half of a password
+        raise ValueError("its port is no number up to 65535") from None
     path = parts.path if parts.path not in ("", "/") else SERVER_PATH
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 
@@ -192,7 +192,8 @@ def shown(config: AgentConfig) -> list[tuple[str, str, str]]:
 
 
 def _without_password(text: str) -> str:
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:...@", text)
+    """Return `text` without the password of a URL, whatever characters that has."""
+    return re.sub(r"(//[^/@:\s]*):.*@", r"\1:...@", text)
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -214,7 +215,8 @@ def _checked(key: str, value: Any, origin: str) -> Any:
     try:
         return reader(value)
     except ValueError as error:
-        raise ConfigError(f"'{key}' in {origin} is {value!r}: {error}") from error
+        said = _without_password(repr(value))
+        raise ConfigError(f"'{key}' in {origin} is {said}: {error}") from error
 
 
 def _text(value: Any) -> str:
@@ -244,21 +246,25 @@ def _number(value: Any) -> int:
     return int(value)
 
 
-def _rate(value: Any) -> int:
-    """Read bytes a second: 500000, '500k', '1.5MiB/s'."""
+def _rate(value: Any) -> Rate:
+    """Read bytes a second, perhaps by hours: 500000, '500k', '08:00-18:00 200K, else 2M'."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError("write it as 500000, '500k' or '1.5MiB/s'")
-    match = _RATE.match(str(value).strip())
-    rate = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
-    if rate < 1:
-        raise ValueError("write it as 500000, '500k' or '1.5MiB/s'")
-    return rate
+        raise ValueError(FORMS)
+    return Rate.parse(str(value))
 
 
 def _proxy(value: Any) -> str:
     text = _text(value).strip()
-    if text and (urlsplit(text).scheme != "http" or not urlsplit(text).hostname):
-        raise ValueError("write it as http://[USER:PASSWORD@]HOST:PORT, or '' for none")
+    try:
+        parts = urlsplit(text)
+        good = not text or (parts.scheme == "http" and parts.hostname and parts.port != 0)
+    except ValueError:  # it would quote the port, which is a password where a character is wrong
+        good = False
+    if not good:
+        raise ValueError(
+            "write it as http://[USER:PASSWORD@]HOST:PORT, or '' for none; other characters of the"
+            " password than letters and digits as % and two hex digits, @ as %40"
+        )
     return text
 
 

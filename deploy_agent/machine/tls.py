@@ -186,7 +186,9 @@ def _explain_certificate(
             hint="Set the clock",
         )
     return TlsRefused(
-        f"the certificate of {where} is refused: {error.verify_message}", reason=TlsReason.OTHER
+        f"the certificate of {where} is refused: {error.verify_message}",
+        reason=TlsReason.OTHER,
+        hint="Make a new one: deploy-server cert renew, or have it issued again by your CA",
     )
 
 

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import shutil
+import socket
 import ssl
 import threading
 from collections import Counter
@@ -17,7 +18,7 @@ Fault = int | bytes | Callable[[http.server.BaseHTTPRequestHandler], None]
 
 
 class PlainWebServer:
-    """Serves ``folder`` on a free port of 127.0.0.1; over TLS with a certificate and its key.
+    """Serves ``folder`` on a free port of ``host``; over TLS with a certificate and its key.
 
     Attributes:
         requests: the paths asked for, in order.
@@ -25,13 +26,17 @@ class PlainWebServer:
         faults: what to answer instead of the file, by path.
     """
 
-    def __init__(self, folder: Path, *, certificate: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, certificate: Path | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.folder = folder
         self.requests: list[str] = []
         self.posts: list[tuple[str, bytes]] = []
         self.faults: dict[str, Fault] = {}
         handler = functools.partial(_Handler, self, directory=str(folder))
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = (_SixServer if ":" in host else http.server.ThreadingHTTPServer)(
+            (host, 0), handler
+        )
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
@@ -41,7 +46,8 @@ class PlainWebServer:
     @property
     def address(self) -> str:
         """host:port, as activations have it."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        host, port = self._server.server_address[:2]
+        return f"[{host!s}]:{port}" if isinstance(self._server, _SixServer) else f"{host!s}:{port}"
 
     @property
     def counts(self) -> Counter[str]:
@@ -69,6 +75,10 @@ class PlainWebServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+class _SixServer(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

@@ -12,45 +12,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from requests.utils import get_environ_proxies
 
 from deploy_agent import __version__
 from deploy_agent.domain.errors import (
-    HttpRefusal,
+    AgentError,
     HttpStatus,
     RedirectRefused,
     ShortRead,
     TooLong,
-    TooSlow,
     WrongBytes,
 )
+from deploy_agent.domain.rate import Rate
 from deploy_agent.machine.clock import Clock
-from deploy_agent.machine.tls import PinnedContext, pinned_context
-from deploy_agent.machine.transport.faults import host_of, network_errors
+from deploy_agent.machine.tls import pinned_context
+from deploy_agent.machine.transport import answers
+from deploy_agent.machine.transport.adapter import PinnedAdapter, WatchedAdapter
+from deploy_agent.machine.transport.faults import is_stale, network_errors
+from deploy_agent.machine.transport.throttle import Throttle
+from deploy_agent.machine.transport.watch import PATIENT, Limits
 from deploy_agent.wire import envelope, terms
 from deploy_agent.wire.errors import FramingError
 
-PIECE = 256 * 1024  # bytes read at a time
-CONNECT_TIMEOUT_S = 15.0
-READ_TIMEOUT_S = 60.0  # without a byte
 REDIRECTS_MAX = 5
 JSON_MAX = 1024 * 1024  # bytes of an answer of the API
-SLOWEST = 512  # bytes a second, on average; a byte a minute would hold the agent for ever
-GRACE_S = 60.0  # before that counts
+REFUSAL_MAX = 4096  # bytes that are read of what is said about a refusal
+LOOKED_AT_MAX = 64 * 1024 * 1024  # bytes that are read to see whether too many come
 IDLE_S = 30.0  # how long a connection is worth keeping
-
-_SUCCESS = {200, 203, 204}
-_TRANSIENT = {407, 408, 425, 429}
-_REDIRECT = {301, 302, 303, 307, 308}
 
 log = logging.getLogger(__name__)
 
@@ -87,14 +82,16 @@ class Access:
         ca_file: who may speak for it.
         proxy: for every request; '' for none, None to ask the environment.
         credentials: user and password for HTTP basic authentication at the server's host.
-        max_rate: bytes a second, None for as fast as it goes.
+        max_rate: what downloads may take, None for as fast as it goes.
+        limits: how long servers may take.
     """
 
     server: str
     ca_file: Path
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # it may hold a password
     credentials: tuple[str, str] | None = field(default=None, repr=False)
-    max_rate: int | None = None
+    max_rate: Rate | None = None
+    limits: Limits = PATIENT
 
 
 class HttpTransport:
@@ -109,8 +106,10 @@ class HttpTransport:
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.clear()
         self._session.headers["User-Agent"] = terms.USER_AGENT_FORM.format(version=__version__)
-        self._session.mount("https://", _PinnedAdapter(pinned_context(access.ca_file)))
-        self._session.mount("http://", HTTPAdapter())
+        context = pinned_context(access.ca_file)
+        self._session.mount("https://", PinnedAdapter(access.limits, context))
+        self._session.mount("http://", WatchedAdapter(access.limits))
+        self._throttle = Throttle(access.max_rate, clock)
         self._used_at = clock.now()
         self._environ_proxies: dict[str, dict[str, str]] = {}
 
@@ -161,10 +160,14 @@ class HttpTransport:
         """Send JSON to our server.
 
         Raises:
-            TransientError, DefiniteError: there is no answer at all; a status is an answer.
+            TransientError: there is no answer now; 429 and 5xx are none either.
+            DefiniteError: there is no answer at all; any other status is one.
         """
         url = urljoin(self._access.server, path)
         with self._request("POST", url, {"Accept": "application/json"}, json=value) as response:
+            refused = answers.refusal("POST", url, response, "", self._clock.now())
+            if response.status_code >= 400 and isinstance(refused, HttpStatus):
+                raise refused
             body = self._small_body(response, JSON_MAX)
             try:
                 return response.status_code, json.loads(body)
@@ -178,7 +181,7 @@ class HttpTransport:
             TransientError, DefiniteError: there is no answer, or none that can be trusted.
         """
         with self._request("GET", self._access.server, {}) as response:
-            return int(response.status_code), _date_of(response)
+            return int(response.status_code), answers.date_of(response)
 
     def close(self) -> None:
         """End all connections."""
@@ -189,10 +192,11 @@ class HttpTransport:
         """GET `url`, through redirects that may be followed."""
         for _ in range(REDIRECTS_MAX + 1):
             with self._open("GET", url, headers) as response:
-                if response.status_code not in _REDIRECT:
+                if response.status_code not in answers.REDIRECT:
+                    _refuse_encoding(url, response)
                     yield response
                     return
-                url = _redirected(url, response)
+                url = answers.redirected(url, response)
         raise RedirectRefused(f"more than {REDIRECTS_MAX} redirects, the last to {url}")
 
     @contextmanager
@@ -202,8 +206,10 @@ class HttpTransport:
         """Send a request; only a success or, for GET, a redirect comes back."""
         with self._request(method, url, headers, data=body) as response:
             status = response.status_code
-            if status not in _SUCCESS and not (method == "GET" and status in _REDIRECT):
-                raise self._refusal(method, url, response)
+            may_lead_on = method == "GET" and status in answers.REDIRECT
+            if status not in answers.SUCCESS and not may_lead_on:
+                said = self._said(response)
+                raise answers.refusal(method, url, response, said, self._clock.now())
             yield response
 
     @contextmanager
@@ -212,19 +218,32 @@ class HttpTransport:
     ) -> Iterator[requests.Response]:
         self._drop_idle_connections()
         with network_errors(url, self._access.ca_file):
-            response = self._session.request(
-                method,
-                url,
-                headers=headers,
-                auth=self._auth(url),
-                proxies=self._proxies(url),
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-                allow_redirects=False,
-                stream=True,
-                **content,
-            )
+            try:
+                response = self._send(method, url, headers, content)
+            except (requests.RequestException, OSError) as error:
+                if not is_stale(error):
+                    raise
+                # The computer slept, or moved to another network, or the server was restarted.
+                # Whatever we ask may be asked twice, and no connection kept is worth more.
+                self._session.close()
+                response = self._send(method, url, headers, content)
         with response:
             yield response
+
+    def _send(
+        self, method: str, url: str, headers: dict[str, str], content: dict[str, Any]
+    ) -> requests.Response:
+        return self._session.request(
+            method,
+            url,
+            headers=headers,
+            auth=self._auth(url),
+            proxies=self._proxies(url),
+            timeout=(self._access.limits.connect_s, self._access.limits.silence_s),
+            allow_redirects=False,
+            stream=True,
+            **content,
+        )
 
     def _drop_idle_connections(self) -> None:
         """A connection that rested may be dead without a word: a firewall forgot it."""
@@ -238,39 +257,33 @@ class HttpTransport:
 
     def _pieces(self, response: requests.Response, limit: int | None) -> Iterator[bytes]:
         """Yield the body as it was sent; nothing beyond `limit`, nothing cut short."""
-        promised = _length(response)
-        if limit is not None and promised is not None and promised > limit:
+        promised = answers.length(response)
+        # A wrong length is a promise; what comes says whether it is too much or ends too early.
+        # Only what would take long to find out is not looked at.
+        if limit is not None and promised is not None and promised > limit > LOOKED_AT_MAX:
             raise TooLong(f"{response.url} has {promised} bytes, at most {limit} were expected")
-        pace = _Pace(self._access.max_rate, self._clock)
         length = 0
         while True:
             with network_errors(response.url, self._access.ca_file):
-                piece = response.raw.read1(PIECE, decode_content=False)
+                piece = response.raw.read1(self._throttle.piece(), decode_content=False)
             if not piece:
                 break
             length += len(piece)
             if limit is not None and length > limit:
                 raise TooLong(f"{response.url} has more than the {limit} bytes expected")
             yield piece
-            if pace.is_a_drip(length):
-                raise TooSlow(f"{host_of(response.url)} sends less than {SLOWEST} bytes a second")
-            pace.wait(length)
+            self._throttle.wait(len(piece))
         if promised is not None and length < promised:
             raise ShortRead(f"{response.url} ended after {length} of {promised} bytes")
 
-    def _refusal(self, method: str, url: str, response: requests.Response) -> Exception:
-        status = response.status_code
-        what = f"{method} {url}: {status} {response.reason or ''}".rstrip()
-        if status in _TRANSIENT or status >= 500:
-            retry_after = _retry_after(response, self._clock)
-            return HttpStatus(what, status=status, retry_after_s=retry_after)
-        if status in _REDIRECT:
-            target = response.headers.get("Location", "elsewhere")
-            return RedirectRefused(
-                f"{what}, to {target}", "Put the new address into the configuration as 'server'"
-            )
-        hint = "Look whether the URL is right" if status == 404 and method == "POST" else ""
-        return HttpRefusal(what, status=status, hint=hint)
+    def _said(self, response: requests.Response) -> str:
+        """Return what the server says about its refusal, '' where it says nothing to people."""
+        if not answers.is_for_people(response):
+            return ""
+        try:
+            return answers.first_line(self._small_body(response, REFUSAL_MAX))
+        except AgentError:  # the refusal itself is what counts
+            return ""
 
     def _auth(self, url: str) -> HTTPBasicAuth | None:
         """Return the credentials where `url` may see them: the server's host, as safely."""
@@ -291,50 +304,6 @@ class HttpTransport:
         return self._environ_proxies[origin]
 
 
-class _PinnedAdapter(HTTPAdapter):
-    """Uses one context for every connection, whatever requests thinks about CA bundles."""
-
-    def __init__(self, context: PinnedContext) -> None:
-        self._context = context
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs, ssl_context=self._context, assert_hostname=False)
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(
-            proxy, **kwargs, ssl_context=self._context, assert_hostname=False
-        )
-
-    def cert_verify(self, conn: Any, *_: Any) -> None:
-        conn.cert_reqs = "CERT_REQUIRED"
-        conn.ca_certs = conn.ca_cert_dir = None
-
-
-class _Pace:
-    """Keeps a stream below a rate by sleeping between its pieces, and tells a drip."""
-
-    def __init__(self, rate: int | None, clock: Clock) -> None:
-        self._rate = rate
-        self._clock = clock
-        self._began = clock.now()
-        self._slept = 0.0
-
-    def is_a_drip(self, length: int) -> bool:
-        """Whether `length` bytes are next to nothing for the time that they took."""
-        took = (self._clock.now() - self._began).total_seconds() - self._slept
-        return took > GRACE_S and length < took * SLOWEST
-
-    def wait(self, length: int) -> None:
-        """Sleep until `length` bytes are what the rate allows."""
-        if self._rate is None:
-            return
-        ahead = length / self._rate - (self._clock.now() - self._began).total_seconds()
-        if ahead > 0:
-            self._slept += ahead
-            self._clock.sleep(ahead)
-
-
 def _get_headers(*, no_cache: bool) -> dict[str, str]:
     headers = {"Accept-Encoding": "identity"}
     if no_cache:
@@ -342,46 +311,15 @@ def _get_headers(*, no_cache: bool) -> dict[str, str]:
     return headers
 
 
-def _redirected(url: str, response: requests.Response) -> str:
-    """Return where a GET goes on.
+def _refuse_encoding(url: str, response: requests.Response) -> None:
+    """Refuse what was compressed on its way: it is not the file, and has another digest.
 
     Raises:
-        RedirectRefused: from https to http, to nowhere, or out of HTTP.
+        WrongBytes: it was.
     """
-    location = response.headers.get("Location", "")
-    target = urljoin(url, location)
-    before, after = urlsplit(url), urlsplit(target)
-    if not location or after.scheme not in ("http", "https") or not after.hostname:
-        raise RedirectRefused(f"{url} is redirected to {location or 'nowhere'}")
-    if before.scheme == "https" and after.scheme == "http":
-        raise RedirectRefused(
-            f"{url} is redirected to {target}, from HTTPS to HTTP",
-            "Activate the package with an address that answers over HTTPS",
+    encoding = response.headers.get("Content-Encoding", "identity").strip() or "identity"
+    if encoding.lower() != "identity":
+        raise WrongBytes(
+            f"{url} comes with Content-Encoding {encoding[:40]}, which was not asked for",
+            "Switch compression off for the packages' folder, there or in the proxy between",
         )
-    if before.netloc != after.netloc:
-        log.warning("%s is redirected to another server: %s", url, target)
-    return target
-
-
-def _length(response: requests.Response) -> int | None:
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-def _retry_after(response: requests.Response, clock: Clock) -> float | None:
-    text = response.headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit() and len(text) < 10:
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - clock.now()).total_seconds())
-    except (TypeError, ValueError):
-        return None
-
-
-def _date_of(response: requests.Response) -> datetime | None:
-    """Return the server's time; None where it does not say it."""
-    try:
-        found = parsedate_to_datetime(response.headers.get("Date", ""))
-    except (TypeError, ValueError):
-        return None
-    return None if found.tzinfo is None else found

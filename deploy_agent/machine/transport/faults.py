@@ -4,6 +4,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException, RemoteDisconnected
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -19,8 +20,11 @@ from deploy_agent.domain.errors import (
     TransientError,
 )
 from deploy_agent.machine.tls import explain
+from deploy_agent.machine.transport.watch import Overdue, Stale
 
 E = TypeVar("E", bound=BaseException)
+
+_SAID_MAX = 100  # characters of somebody else's words
 
 
 def host_of(url: str) -> str:
@@ -55,15 +59,62 @@ def _meaning(error: Exception, url: str, ca_file: Path) -> DefiniteError | Trans
     )
     if isinstance(error, unusable):
         return DefiniteError(f"{url} is no usable address: {error}")
+    overdue = _find(error, Overdue)
+    if overdue is not None:
+        return TooSlow(f"{host_of(url)} {overdue}")
     if isinstance(error, (requests.exceptions.ReadTimeout, ReadTimeoutError)):
         return TooSlow(f"{host_of(url)} sent nothing for too long")
     if _find(error, IncompleteRead) is not None:
         return ShortRead(f"{url} ended too early")
     if isinstance(error, requests.exceptions.ProxyError):
-        return ServerUnreachable(f"the proxy does not let through to {host_of(url)}: {_why(error)}")
+        return _about_proxy(error, url)
+    return _broken_off(error, url) or _unreachable(error, url)
+
+
+def _broken_off(error: Exception, url: str) -> TransientError | None:
+    """Return what it is when somebody was there, and the answer was none."""
+    said_nothing = _find(error, RemoteDisconnected)
+    garbage = _find(error, HTTPException)
+    if garbage is not None and said_nothing is None:
+        return ShortRead(
+            f"{host_of(url)} answers, but not in HTTP: {_printable(garbage)}",
+            "Look whether it is the right port, and what stands between",
+        )
+    if said_nothing is not None:
+        return ShortRead(f"{host_of(url)} closed the connection without an answer")
     if isinstance(error, (requests.exceptions.ChunkedEncodingError, ProtocolError)):
         return ShortRead(f"the connection to {host_of(url)} broke off: {_why(error)}")
-    return ServerUnreachable(f"{host_of(url)} cannot be reached: {_why(error)}")
+    return None
+
+
+def _about_proxy(error: Exception, url: str) -> ServerUnreachable:
+    """Return what keeps a proxy from letting us through; its URL holds secrets and is not said."""
+    why = _why(error)
+    hint = "Look whether 'proxy' is right (or http_proxy, https_proxy and no_proxy), and runs"
+    if "407" in why:
+        hint = 'It wants a user and a password: proxy = "http://USER:PASSWORD@HOST:PORT"'
+    return ServerUnreachable(f"the proxy does not let through to {host_of(url)}: {why}", hint)
+
+
+def _unreachable(error: Exception, url: str) -> ServerUnreachable:
+    """Return why there is no connection, and what to look at."""
+    host = host_of(url)
+    if _find(error, requests.exceptions.ConnectTimeout) is not None:
+        why, hint = "it does not answer", "Look whether it runs, and for a firewall in between"
+    elif _find(error, socket.gaierror) is not None:
+        why = "no such host name"
+        hint = "Look whether the name is right, and whether this computer's DNS knows it"
+    elif _find(error, ConnectionRefusedError) is not None:
+        why = "connection refused"
+        hint = "Nobody listens there: look whether the server runs and the port is the right one"
+    else:
+        why, hint = _why(error), "Look at this computer's network and at the way to the server"
+    return ServerUnreachable(f"{host} cannot be reached: {why}", hint)
+
+
+def is_stale(error: Exception) -> bool:
+    """Whether a kept connection turned out to be dead, so that a new one may do better."""
+    return _find(error, Stale) is not None
 
 
 def _cut_short(error: ssl.SSLError) -> bool:
@@ -74,14 +125,16 @@ def _cut_short(error: ssl.SSLError) -> bool:
 
 def _why(error: Exception) -> str:
     """Return the system's own word for what happened, out of all the wrapping."""
-    if _find(error, requests.exceptions.ConnectTimeout) is not None:
-        return "it does not answer"
-    if _find(error, socket.gaierror) is not None:
-        return "no such host name"
     for each in _chain(error):
         if isinstance(each, OSError) and each.strerror:
             return each.strerror
-    return str(list(_chain(error))[-1])
+    return _printable(list(_chain(error))[-1])
+
+
+def _printable(error: BaseException) -> str:
+    """Return an error's text, which may quote what came from outside."""
+    text = str(error) or type(error).__name__
+    return "".join(each if each.isprintable() else "?" for each in text)[:_SAID_MAX]
 
 
 def _find(error: BaseException, kind: type[E]) -> E | None:

@@ -3,10 +3,8 @@
 import io
 import os
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -21,9 +19,7 @@ from deploy_agent.domain.errors import (
     TooSlow,
     WrongBytes,
 )
-from deploy_agent.machine import transport as transport_module
-from deploy_agent.machine.transport import Access, HttpTransport
-from tests.support.clock import FakeClock
+from deploy_agent.machine.transport.watch import Limits
 from tests.support.ports import free_port
 from tests.support.talking import Handler, answers, client
 from tests.support.webfolder import PlainWebServer
@@ -126,50 +122,62 @@ def test_retry_after(
     assert caught.value.retry_after_s == seconds
 
 
-def test_a_silent_server_is_too_slow(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_module, "READ_TIMEOUT_S", 0.2)
+def test_a_silent_server_is_too_slow(ca_file: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        with pytest.raises(TooSlow):
-            client(url, ca_file).read(url, limit=10)
-
-
-class HurryingClock(FakeClock):
-    """An hour passes whenever somebody looks."""
-
-    def now(self) -> datetime:
-        return self.advance(hours=1)
-
-
-def test_a_drip_is_too_slow(plain: PlainWebServer, ca_file: Path) -> None:
-    url = f"http://{plain.address}/f"
-    finished = threading.Event()
-
-    def drip(handler: Handler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", "1000000")
-        handler.end_headers()
-        handler.wfile.write(b"x")
-        finished.wait(30)
-
-    plain.faults["/f"] = drip
-    transport = HttpTransport(Access(url, ca_file), HurryingClock())
-    with pytest.raises(TooSlow):
-        transport.read(url, limit=1_000_000)
-    with pytest.raises(TooSlow):
-        transport.fetch(url, io.BytesIO(), limit=None)
-    finished.set()
+        with pytest.raises(TooSlow, match="sent nothing"):
+            client(url, ca_file, limits=Limits(silence_s=0.2)).read(url, limit=10)
 
 
 def test_nobody_listens(ca_file: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}/"
-    with pytest.raises(ServerUnreachable, match="refused"):
+    with pytest.raises(ServerUnreachable, match="refused") as caught:
         client(url, ca_file).read(url, limit=10)
+    assert "the port is the right one" in caught.value.hint
 
 
 def test_no_such_host(ca_file: Path) -> None:
     url = "http://no-such-host.invalid/"
-    with pytest.raises(ServerUnreachable, match="no such host name"):
+    with pytest.raises(ServerUnreachable, match="no such host name") as caught:
+        client(url, ca_file).read(url, limit=10)
+    assert "DNS" in caught.value.hint
+
+
+# What a server says about its refusal.
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "said"),
+    [
+        (
+            b"agents speak HTTPS here\nnext line",
+            "text/plain; charset=utf-8",
+            "agents speak HTTPS here",
+        ),
+        (b"\n\n  indented  \n", "text/plain", "indented"),
+        (b"\x1b[2Jwiped \xff", "text/plain", "?[2Jwiped \ufffd"),
+        (b"x" * 9000, "text/plain", ""),
+        (b"y" * 2000, "text/plain", "y" * 300),
+        (b"<html>long</html>", "text/html", ""),
+        (b"no type at all", "", ""),
+    ],
+)
+def test_the_first_line_of_a_refusal_is_told(
+    plain: PlainWebServer, ca_file: Path, body: bytes, kind: str, said: str
+) -> None:
+    url = f"http://{plain.address}/f"
+    plain.faults["/f"] = answers(403, body, {"Content-Type": kind})
+    with pytest.raises(HttpRefusal) as caught:
+        client(url, ca_file).read(url, limit=10)
+    assert caught.value.message == f"GET {url}: 403 Forbidden" + (f": {said}" if said else "")
+    assert len(caught.value.message) < 400
+    assert caught.value.message.isprintable()
+
+
+def test_what_was_compressed_on_its_way_is_refused(plain: PlainWebServer, ca_file: Path) -> None:
+    url = f"http://{plain.address}/f"
+    plain.faults["/f"] = answers(200, b"\x1f\x8b", {"Content-Encoding": "gzip"})
+    with pytest.raises(WrongBytes, match="gzip, which was not asked for"):
         client(url, ca_file).read(url, limit=10)
 
 

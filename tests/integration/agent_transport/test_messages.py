@@ -1,6 +1,5 @@
 """Messages to the server, proxies, credentials and the rate, over real sockets."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from deploy_agent.domain.errors import (
     ServerUnreachable,
     WrongBytes,
 )
-from deploy_agent.machine.transport import Access, HttpTransport
+from deploy_agent.machine.transport import Access
 from deploy_agent.wire import envelope
-from tests.support.clock import FakeClock
 from tests.support.talking import Handler, answers, client
 from tests.support.webfolder import PlainWebServer
 
@@ -107,12 +105,3 @@ def test_credentials_go_to_the_servers_host_only(
     transport.read(f"https://localhost:{port}/f", limit=10)
     assert seen == ["Basic cGM6cDp3", None, None]
     assert "p:w" not in repr(Access("https://x/", ca_file, credentials=("pc", "p:w")))
-
-
-def test_a_rate_is_kept_by_sleeping(plain: PlainWebServer, ca_file: Path) -> None:
-    clock = FakeClock()
-    plain.faults["/f"] = bytes(1_000_000)
-    url = f"http://{plain.address}/f"
-    transport = HttpTransport(Access(url, ca_file, max_rate=100_000), clock)
-    transport.fetch(url, io.BytesIO(), limit=None)
-    assert sum(clock.sleeps) == pytest.approx(10)

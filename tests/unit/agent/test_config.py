@@ -9,6 +9,7 @@ import pytest
 from deploy_agent import config
 from deploy_agent.config import AgentConfig, load, server_url, shown, to_toml
 from deploy_agent.domain.errors import ConfigError
+from deploy_agent.domain.rate import Rate
 from deploy_agent.machine.configfile import write_config
 
 MINIMAL = 'server = "https://deploy.example.org"\nca_file = "/etc/ca.pem"\n'
@@ -39,7 +40,8 @@ def test_everything(file: Path) -> None:
         'log_file = "/var/log/agent"\nmax_rate = "1.5MiB/s"\nmax_exec_tries = 3\n'
         'contact_interval_min = 5\nstate = "/srv/agent"\n',
     )
-    assert (found.tag, found.proxy, found.max_rate) == ("paris", "http://proxy:3128", 1_572_864)
+    assert (found.tag, found.proxy) == ("paris", "http://proxy:3128")
+    assert found.max_rate == Rate(1_572_864)
     assert found.basic_auth_file == Path("/etc/auth")
     assert found.log_file == Path("/var/log/agent")
     assert (found.max_exec_tries, found.contact_interval_min) == (3, 5)
@@ -90,6 +92,7 @@ def test_a_missing_key_says_how_to_write_it(file: Path, key: str) -> None:
         ("max_rate = 0", "'max_rate'"),
         ("max_rate = 'fast'", "'max_rate'.*500k"),
         ("max_rate = true", "'max_rate'"),
+        ("max_rate = '8-18 1M, else 2M'", "'max_rate'.*'8-18 1M' is no part of a day.*08:00-18:00"),
         ("max_exec_tries = 0", "'max_exec_tries'.*at least 1"),
         ("max_exec_tries = 'two'", "'max_exec_tries'.*whole number"),
         ("max_exec_tries = true", "'max_exec_tries'.*whole number"),
@@ -120,7 +123,7 @@ def test_unknown_keys_in_the_environment_are_errors_too(file: Path) -> None:
 )
 def test_rates(file: Path, text: object, rate: int) -> None:
     value = f"'{text}'" if isinstance(text, str) else text
-    assert loaded(file, f"max_rate = {value}").max_rate == rate
+    assert loaded(file, f"max_rate = {value}").max_rate == Rate(rate)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +162,35 @@ def test_a_proxys_password_is_not_shown(file: Path) -> None:
     found = loaded(file, "proxy = 'http://me:secret@proxy:3128'")
     text = {key: value for key, value, _ in shown(found)}["proxy"]
     assert text == "http://me:...@proxy:3128"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "proxy = 'https://me:se/cret@proxy:3128'",
+        "proxy = 'http://me:sec/ret@proxy:3128'",
+        "proxy = 'http://me:sec ret@proxy:port'",
+        "server = 'https://me:secret@h'",
+        "server = 'https://me:sec/ret@h'",
+    ],
+)
+def test_no_part_of_a_password_is_in_a_message(file: Path, line: str) -> None:
+    key = line.partition(" ")[0]
+    rest = [each for each in MINIMAL.splitlines() if not each.startswith(key)]
+    file.write_text("\n".join([*rest, line]))
+    with pytest.raises(ConfigError) as caught:
+        load(file, {})
+    assert "sec" not in str(caught.value)
+    assert "ret" not in str(caught.value)
+
+
+def test_a_rate_by_hours_is_read_from_everywhere_and_shown(file: Path) -> None:
+    text = "08:00-18:00 200K, else 2M"
+    for found in (
+        loaded(file, f"max_rate = '{text}'"),
+        loaded(file, "", {"DEPLOY_AGENT_MAX_RATE": text}),
+    ):
+        assert {key: value for key, value, _ in shown(found)}["max_rate"] == text
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
