@@ -23,6 +23,7 @@ from deploy_agent.domain.policy import count_fault, retry_code_delay
 from deploy_agent.domain.record import Result
 from deploy_agent.domain.state import Event, Reload, State, on_reload
 from deploy_agent.machine.clock import Clock
+from deploy_agent.machine.gentle import gently
 from deploy_agent.machine.runner import Job
 from deploy_agent.machine.store import PACKAGE_FILE, TREE, run_folder
 from deploy_agent.services.fetching import Fetcher
@@ -98,9 +99,9 @@ class Installer:
             if package.state is State.DOWNLOADING and package.next_missing() is None:
                 package.apply(Event.LAST_FRAGMENT)
             if package.state is State.COMPLETE:
-                self._join(package)
+                gently(lambda: self._join(package))
             if package.state is State.VERIFIED:
-                self._unpack(package)
+                gently(lambda: self._unpack(package))
             if package.state is State.UNPACKED and not _tree(package).is_dir():
                 self._lost(package, "its tree")
         except PackageError as error:
