@@ -130,7 +130,9 @@ class Fetcher:
         if self._wait:
             failures = package.record.failures + 1
             delay = policy.backoff_s(failures, self._jitter(), error.retry_after_s)
-            if isinstance(error, (ServerUnreachable, TooSlow)):
+            # Nobody there, or somebody who asks to be left alone: that goes for every package.
+            asked = error.retry_after_s is not None
+            if asked or isinstance(error, (ServerUnreachable, TooSlow)):
                 self._silent.setdefault(_host(url), (error, now + timedelta(seconds=delay)))
         package.back_off(error, now, delay)
 

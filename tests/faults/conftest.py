@@ -1,0 +1,49 @@
+"""A computer behind faulty lines, for the faults of networks."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import Issued, issue
+from tests.support.computer import Computer
+from tests.support.fault_proxy import FaultProxy
+from tests.support.lives import Tried
+from tests.support.networked import Network, simulated
+from tests.support.talking import LOCAL
+
+
+@pytest.fixture(scope="session")
+def ca() -> Issued:
+    return issue("an own CA", ca=True)
+
+
+@pytest.fixture(scope="session")
+def certificate(ca: Issued, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The server's, with its key."""
+    made = issue("server", by=ca, san=LOCAL)
+    return made.save(tmp_path_factory.mktemp("certificate") / "server.pem")
+
+
+@pytest.fixture
+def ca_file(ca: Issued, tmp_path: Path) -> Path:
+    path = tmp_path / "cacert.pem"
+    path.write_bytes(ca.pem())
+    return path
+
+
+@pytest.fixture
+def network(tmp_path: Path, certificate: Path, ca_file: Path) -> Iterator[Network]:
+    pc = Computer(tmp_path / "pc")
+    pc.folder.mkdir()
+    upstream = simulated(pc.server)
+    with FaultProxy(upstream, certificate) as central, FaultProxy(upstream) as site:
+        yield Network(pc, central, site, ca_file)
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> Iterator[Tried]:
+    """Counts the lives that a test ends; the run's summary tells their number."""
+    counted = Tried()
+    yield counted
+    counted.record(record_property)
