@@ -20,6 +20,7 @@ RETRY_CODE_FIRST_S = 5 * 60
 RETRY_CODE_MAX_S = 60 * 60
 
 _SCHEDULE = "%Y/%m/%d %H:%M"
+_NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class Verdict(Enum):
@@ -147,11 +148,14 @@ def scheduled_at(text: str, to_utc: Callable[[datetime], datetime]) -> datetime 
         local = datetime.strptime(text.strip(), _SCHEDULE)  # noqa: DTZ007 - local on purpose
     except ValueError:
         return None
-    # In the gap of a clock that is put forward the two readings change places. The next time
-    # that exists is the first minute on which they agree again.
-    while to_utc(local) > to_utc(local.replace(fold=1)):
-        local += timedelta(minutes=1)
-    return to_utc(local).astimezone(UTC)
+    try:
+        # In the gap of a clock that is put forward the two readings change places. The next time
+        # that exists is the first minute on which they agree again.
+        while to_utc(local) > to_utc(local.replace(fold=1)):
+            local += timedelta(minutes=1)
+        return to_utc(local).astimezone(UTC)
+    except (OverflowError, ValueError, OSError):  # beyond the calendar: long ago, or never
+        return _NEVER if local.year >= 1970 else None
 
 
 def renew(record: PackageRecord | None, offer: PackageOffer, now: datetime) -> PackageRecord:

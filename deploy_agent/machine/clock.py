@@ -28,7 +28,12 @@ class SystemClock:
 
 
 def local_to_utc(naive: datetime) -> datetime:
-    """Return the UTC time of a local one, by the computer's time zone and the time's fold."""
+    """Return the UTC time of a local one, by the computer's time zone and the time's fold.
+
+    Raises:
+        OverflowError, ValueError, OSError: it is too far away for the system's calendar.
+    """
     if hasattr(time, "tzset"):
         time.tzset()  # a computer may have moved to another zone since this process began
-    return naive.astimezone(UTC)
+    # Not astimezone: that is an hour wrong for times that a clock put forward leaves out.
+    return datetime.fromtimestamp(naive.timestamp(), UTC)
