@@ -48,18 +48,24 @@ def run_once(agent: Agent, clock: Clock, *, wait: bool = True) -> Once:
         StoreError: the state cannot be written.
     """
     agent.poll()
-    while True:
-        pause = agent.step()
-        if pause is None or pause.what is For.TIME or agent.endings.failures >= REPORTS_MAX:
-            break
-        if not wait and pause.what is For.USER and pause.seconds > 0:
-            break
-        if wait:
-            clock.sleep(pause.seconds)
-    agent.close()
+    try:
+        _work(agent, clock, wait=wait)
+    finally:
+        agent.close()  # nobody would hear an answer any more
     agent.tell_all()
     return Once(
         ended=tuple(agent.endings.reported),
         waiting=tuple((package.id, found.why) for package, found in agent.standings()),
         unreported=tuple(package.id for package in agent.endings.unreported()),
     )
+
+
+def _work(agent: Agent, clock: Clock, *, wait: bool) -> None:
+    while True:
+        pause = agent.step()
+        if pause is None or pause.what is For.TIME or agent.endings.failures >= REPORTS_MAX:
+            return
+        if not wait and pause.what is For.USER and pause.seconds > 0:
+            return
+        if wait:
+            clock.sleep(pause.seconds)

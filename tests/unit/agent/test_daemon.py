@@ -10,10 +10,13 @@ import pytest
 
 from deploy_agent.daemon import Daemon
 from deploy_agent.domain.errors import HttpStatus, ServerUnreachable, StoreError
+from deploy_agent.domain.record import Reply
 from deploy_agent.services.waiting import Patience
+from deploy_agent.wire.info import Notification
 from deploy_agent.wire.replies import DownloadSettings
 from tests.support.clock import START
 from tests.support.computer import Computer
+from tests.support.dialogs import ALICE
 from tests.support.simulator import QUICK
 
 
@@ -232,3 +235,31 @@ def test_a_fault_of_our_own_stops_it_with_a_trace(
     assert running.plan.stopped
     assert running.daemon.exit_status == 70
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_answer_wakes_it_and_a_question_alone_does_not(pc: Computer) -> None:
+    """A question may stand for days: no more than a look at the clock each minute."""
+    pc.server.publish(notification=Notification("May I?", countdown_s=0))
+    pc.server.assign()
+    pc.dialog.users = [ALICE]
+    running = start(pc)
+    running.plan.run_until(hours(0.5))
+    (window,) = pc.dialog.windows
+    running.plan.wakes.clear()
+    running.plan.run_until(hours(0.9))
+    assert len(running.plan.wakes) <= 24 + 1
+    window.say(Reply.NOW)
+    assert "wake" in running.plan.jobs
+    running.plan.run_until(pc.clock.now())
+    assert pc.server.codes == ["SUCCESS"]
+
+
+def test_a_countdown_ends_on_time(pc: Computer) -> None:
+    pc.server.publish(notification=Notification("May I?", countdown_s=137))
+    pc.server.assign()
+    pc.dialog.users = [ALICE]
+    running = start(pc)
+    running.plan.run_until(START + timedelta(seconds=136))
+    assert pc.runner.started == []
+    running.plan.run_until(START + timedelta(seconds=137))
+    assert pc.server.codes == ["SUCCESS"]

@@ -1,0 +1,40 @@
+"""A package that asks a user, an agent that has asked, and what came of it."""
+
+from dataclasses import replace
+
+from deploy_agent.services.agent import Agent
+from deploy_agent.services.waiting import Patience
+from deploy_agent.wire.info import Notification
+from tests.support.computer import Computer
+from tests.support.dialogs import ScriptedWindow
+
+ID = "1800000001"
+ASKS = Notification("May <b>I</b>?", countdown_s=300, can_abort=True, can_delay=True)
+FOR_EVER = replace(ASKS, countdown_s=0)
+
+
+def daemon(pc: Computer) -> Agent:
+    """An agent that has contacted its server and asked what it could."""
+    agent = pc.agent(Patience())
+    agent.asking.wake = lambda: None
+    agent.poll()
+    agent.step()
+    return agent
+
+
+def window(pc: Computer) -> ScriptedWindow:
+    (only,) = pc.dialog.open_windows
+    return only
+
+
+def answers(pc: Computer) -> list[tuple[str, str]]:
+    """Who said what, by the package's record or by history."""
+    record = pc.store.read(ID) if ID in pc.store.ids() else None
+    if record is not None:
+        return [(each.who, each.reply.value) for each in record.answers]
+    return [(each["who"], each["reply"]) for each in pc.history.read_all()[0]["answers"]]
+
+
+def why(agent: Agent) -> str:
+    (each,) = agent.standings()
+    return each[1].why
