@@ -45,7 +45,9 @@ def run(data: Path, faces: str | None, **options: Any) -> None:
     log_activity_to(config.data / "log")
     serve(
         config,
-        lambda scheme: create_app(config, faces=config.faces, scheme=scheme),
+        lambda scheme, stopping: create_app(
+            config, faces=config.faces, scheme=scheme, stopping=stopping
+        ),
         click.echo,
         lambda: _sweep(data),
     )

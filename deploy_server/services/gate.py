@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from deploy_server.services.settings import get_setting
+from deploy_server.services.settings import everybody
 from deploy_server.storage.search.matching import Match
 from deploy_server.storage.upsert import count
 
@@ -20,13 +20,13 @@ def is_known_agent(session: Session, user_agent: str) -> bool:
     """Return whether an agent that calls itself so is answered."""
     if _KNOWN.match(user_agent):
         return True
-    patterns = get_setting(session, "AGENTS_ALLOWED").value.splitlines()
+    patterns = everybody(session).values["AGENTS_ALLOWED"].splitlines()
     return any(_fits(pattern.strip(), user_agent) for pattern in patterns)
 
 
 def is_http_allowed(session: Session) -> bool:
     """Return whether agents may report over plain HTTP."""
-    return get_setting(session, "AGENTS_OVER_HTTP").value == "1"
+    return everybody(session).is_on("AGENTS_OVER_HTTP")
 
 
 def count_refused(session: Session, now: datetime) -> None:

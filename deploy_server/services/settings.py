@@ -6,6 +6,7 @@ The table of options and how scopes combine are domain/settings.py's; here are t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, or_, select
@@ -22,7 +23,7 @@ from deploy_server.domain.settings import (
 )
 from deploy_server.storage.membership import groups_of
 from deploy_server.storage.models import Computer, Group, Setting
-from deploy_server.storage.quick import execute
+from deploy_server.storage.quick import Prepared, execute
 from deploy_server.storage.search import within
 from deploy_server.storage.types import fold
 from deploy_server.storage.upsert import insert_or_update
@@ -230,25 +231,45 @@ def load_effective(
     session: Session, computer_id: int | None, groups: Mapping[int, str]
 ) -> Effective:
     """Return what counts for a computer in `groups` (id: name), with one statement."""
-    place = {"computer": computer_id or 0, "groups": list(groups)}
+    computer = computer_id or 0
+    if groups:
+        place = {"computer": computer, "groups": list(groups)}
+        rows = [tuple(row) for row in execute(session, _WITH_GROUPS, place)]
+    else:
+        rows = _WITHOUT_GROUPS.all(session, {"computer": computer})
+    if not any(row[0] == "computer" for row in rows):
+        computer = 0
+    return _resolved(tuple(sorted(rows)), computer, tuple(groups.items()))
+
+
+# Most computers have the same few rows: it is cheaper to know their meaning by heart.
+@lru_cache(maxsize=1024)
+def _resolved(
+    rows: tuple[tuple[str, int, str, str], ...], computer: int, groups: tuple[tuple[int, str], ...]
+) -> Effective:
     values: dict[tuple[str, int], dict[str, str]] = {("global", 0): {}}
-    for scope, scope_id, name, value in execute(session, _FOR_COMPUTER, place):
+    for scope, scope_id, name, value in rows:
         values.setdefault((scope, scope_id), {})[name] = value
     shared = [
         GroupValues(name, values["group", group_id])
-        for group_id, name in groups.items()
+        for group_id, name in groups
         if ("group", group_id) in values
     ]
     if values["global", 0].get("ENABLE_GROUPS") == "0":
         shared = []
-    return resolve(values["global", 0], shared, values.get(("computer", computer_id or 0)))
+    return resolve(values["global", 0], shared, values.get(("computer", computer)))
 
 
 # Made once: building a statement costs more than running it.
-_FOR_COMPUTER = select(Setting.scope, Setting.scope_id, Setting.name, Setting.value).where(
+_COLUMNS = (Setting.scope, Setting.scope_id, Setting.name, Setting.value)
+_NOT_OF_GROUPS = or_(
+    Setting.scope == "global",
+    and_(Setting.scope == "computer", Setting.scope_id == bindparam("computer")),
+)
+_WITHOUT_GROUPS = Prepared(select(*_COLUMNS).where(_NOT_OF_GROUPS))
+_WITH_GROUPS = select(*_COLUMNS).where(
     or_(
-        Setting.scope == "global",
-        and_(Setting.scope == "computer", Setting.scope_id == bindparam("computer")),
+        _NOT_OF_GROUPS,
         and_(Setting.scope == "group", Setting.scope_id.in_(bindparam("groups", expanding=True))),
     )
 )

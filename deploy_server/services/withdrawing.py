@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, literal, select, update
+from sqlalchemy import ColumnElement, bindparam, exists, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire import terms
@@ -109,7 +109,9 @@ def remember(
 
 def has_cancels() -> Any:
     """Return the condition that there is something to tell a computer's agent to drop."""
-    return exists().where(Withdrawal.computer_id == Computer.id, Withdrawal.word.in_(OPEN))
+    # Spelled out, because a list would have to be expanded at each contact.
+    is_open = or_(*(Withdrawal.word == word for word in OPEN))
+    return exists().where(Withdrawal.computer_id == Computer.id, is_open)
 
 
 def cancels(session: Session, computer_id: int) -> tuple[tuple[str, int], ...]:

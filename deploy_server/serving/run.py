@@ -57,7 +57,8 @@ def serve(
         config = _with_ports(config, ports)
         raise_file_limit()
         # One that nobody uses: what it imports is in memory once for all workers.
-        make_app("https")
+        with contextlib.ExitStack() as nobodys:
+            make_app("https", nobodys)
         supervisor = Supervisor(config, ports, make_app)
         watch = _CertificateWatch(config, supervisor)
         daily = _Daily([lambda: _warn(config), sweep])

@@ -37,8 +37,9 @@ _CONNECTIONS = 4096
 _M_ARENA_MAX = -8  # malloc.h
 _PR_SET_PDEATHSIG = 1
 
-#: Makes the application that answers a scheme; called in each worker.
-MakeApp = Callable[[Scheme], WSGIApplication]
+#: Makes the application that answers a scheme; called in each worker, which closes the stack when
+#: it has answered its last request.
+MakeApp = Callable[[Scheme, contextlib.ExitStack], WSGIApplication]
 
 
 @dataclass(frozen=True)
@@ -88,17 +89,17 @@ def run_worker(
     die_with(parent)
     # Ctrl-C in a terminal reaches everybody; the parent says when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gateway = Gateway(
-        make_app(port.scheme),
-        threads=config.threads,
-        spool_bytes=config.max_message_bytes,
-        spool_folder=config.uploads,
-        access_log=config.access_log,
-    )
     with contextlib.ExitStack() as stack:
+        gateway = Gateway(
+            make_app(port.scheme, stack),
+            threads=config.threads,
+            spool_bytes=config.max_message_bytes,
+            spool_folder=config.uploads,
+            access_log=config.access_log,
+        )
+        stack.callback(gateway.close)
         pem = _certificate(config, stack) if port.scheme == "https" else None
         asyncio.run(_serve(port, gateway, pem, ready))
-    gateway.close()
 
 
 def share_heaps() -> None:

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, exists, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, exists, or_, select
 from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import SpecError
 from deploy_server.storage.models import Computer, Group, GroupAssignment, GroupMember, Setting
-from deploy_server.storage.quick import execute
+from deploy_server.storage.quick import Prepared
 from deploy_server.storage.search import search_clause
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,8 @@ def _select(dynamic: ColumnElement[bool]) -> Select[int, str, str, str | None]:
 
 
 # Made once: building a statement costs more than running it.
-_ALL = _select(Group.kind == "dynamic")
-_AT_CONTACT = _select(and_(Group.kind == "dynamic", _MATTERS))
+_ALL = Prepared(_select(Group.kind == "dynamic"))
+_AT_CONTACT = Prepared(_select(and_(Group.kind == "dynamic", _MATTERS)))
 
 
 def groups_of(
@@ -49,27 +50,17 @@ def groups_of(
         now: what durations in expressions count from.
         at_contact: leave out dynamic groups without packages and settings.
     """
-    rows = _candidates(session, computer_id, at_contact)
+    rows = (_AT_CONTACT if at_contact else _ALL).all(session, {"computer": computer_id})
     found = {row.id: row.name for row in rows if row.by_hand == "include"}
     undecided = [row for row in rows if row.by_hand is None]
     found.update(_matching(session, computer_id, undecided, now))
     return found
 
 
-def _candidates(
-    session: Session, computer_id: int, at_contact: bool
-) -> Sequence[Row[int, str, str, str | None]]:
-    statement = _AT_CONTACT if at_contact else _ALL
-    rows: Sequence[Row[int, str, str, str | None]] = execute(
-        session, statement, {"computer": computer_id}
-    ).all()
-    return rows
-
-
 def _matching(
     session: Session,
     computer_id: int,
-    groups: Sequence[Row[int, str, str, str | None]],
+    groups: Sequence[Any],
     now: datetime,
 ) -> dict[int, str]:
     found = []

@@ -6,8 +6,6 @@ from typing import Any
 
 from sqlalchemy import Dialect, String, TypeDecorator
 
-_FORM = "%Y-%m-%dT%H:%M:%SZ"
-
 
 def fold(text: str) -> str:
     """Return `text` for comparing without case, in any script: NFKC and casefold."""
@@ -16,7 +14,7 @@ def fold(text: str) -> str:
 
 def utc_text(moment: datetime) -> str:
     """Return `moment` as databases and JSON have it: 2026-11-21T10:15:01Z."""
-    return moment.astimezone(UTC).strftime(_FORM)
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -42,7 +40,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
         """Return the datetime for the stored text."""
-        return None if value is None else datetime.strptime(value, _FORM).replace(tzinfo=UTC)
+        return None if value is None else datetime.fromisoformat(value)
 
 
 class Key(TypeDecorator[str]):

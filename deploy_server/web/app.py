@@ -5,6 +5,7 @@ allows it, agents; never with the console or an info file (contract.md 2).
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from datetime import datetime
 
 from flask import Flask, Response
@@ -13,10 +14,14 @@ from sqlalchemy import text
 
 from deploy_server.config import FACES, ServerConfig
 from deploy_server.domain.errors import StorageError
+from deploy_server.services.contact import Sightings
 from deploy_server.storage.fragments import LocalFragmentStore
-from deploy_server.web.database import init_database, reading_session
+from deploy_server.web.database import init_database, reading_session, writing_sessions
 from deploy_server.web.errors import init_errors
 from deploy_server.web.services import Scheme, Services, services, system_clock
+
+#: For how long contacts that change nothing else are collected, in seconds.
+_SIGHTINGS_S = 1.0
 
 
 def create_app(
@@ -25,8 +30,18 @@ def create_app(
     faces: Iterable[str] = FACES,
     scheme: Scheme = "https",
     clock: Callable[[], datetime] = system_clock,
+    stopping: ExitStack | None = None,
 ) -> Flask:
-    """An application with `faces`, for a process that answers `scheme`."""
+    """An application with `faces`, for a process that answers `scheme`.
+
+    Args:
+        config: of the server.
+        faces: what it answers with.
+        scheme: what it is asked by.
+        clock: tells the time.
+        stopping: closed by the caller when nobody asks any more; where there is none, nothing is
+            left to be written later.
+    """
     wanted = frozenset(faces)
     if scheme == "http":
         wanted &= {"comm", "files"}
@@ -34,15 +49,19 @@ def create_app(
     app.jinja_env.undefined = StrictUndefined
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = config.max_message_bytes
+    init_errors(app)
+    init_database(app, config)
+    sightings = Sightings(writing_sessions(app), _SIGHTINGS_S if stopping else 0)
+    if stopping:
+        stopping.callback(sightings.close)
     app.extensions["tranche"] = Services(
         config=config,
         store=LocalFragmentStore(config.download, config.staging),
         clock=clock,
         scheme=scheme,
         faces=wanted,
+        sightings=sightings,
     )
-    init_errors(app)
-    init_database(app, config)
     _add_faces(app, wanted, scheme)
     if scheme == "https":
         app.add_url_rule("/healthz", "healthz", health)

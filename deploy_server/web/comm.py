@@ -14,8 +14,8 @@ from deploy_agent.wire.errors import TooLargeError, WireError
 from deploy_agent.wire.messages import Request, parse_request
 from deploy_server.services import gate
 from deploy_server.services.activity import Activity, Caller
-from deploy_server.services.contact import answer
-from deploy_server.web.database import db
+from deploy_server.services.contact import answer, look
+from deploy_server.web.database import db, reading_session
 from deploy_server.web.services import services
 from deploy_server.web.turns import committed
 
@@ -41,7 +41,7 @@ def ocsinventory() -> Response:
 
 def _closed() -> Response | None:
     """Return the refusal where this agent may not speak at all."""
-    if services().scheme == "http" and not gate.is_http_allowed(db.session()):
+    if services().scheme == "http" and not _is_http_allowed():
         gate.count_refused(db.session(), services().now())
         db.session.commit()
         _note(Activity.REFUSED_HTTP)
@@ -50,7 +50,7 @@ def _closed() -> Response | None:
             "agents may not report over plain HTTP here: give the agent the https:// address of"
             " this server, or allow it with: deploy-server setting set AGENTS_OVER_HTTP 1",
         )
-    if not gate.is_known_agent(db.session(), _user_agent()):
+    if not _is_known_agent():
         _note(Activity.REFUSED_AGENT)
         return _refuse(
             400,
@@ -58,6 +58,17 @@ def _closed() -> Response | None:
             " AGENTS_ALLOWED adds more",
         )
     return None
+
+
+def _is_http_allowed() -> bool:
+    # A session that only reads: otherwise each contact would wait for whoever writes.
+    with reading_session() as reading:
+        return gate.is_http_allowed(reading)
+
+
+def _is_known_agent() -> bool:
+    with reading_session() as reading:
+        return gate.is_known_agent(reading, _user_agent())
 
 
 def _message() -> Response:
@@ -72,12 +83,31 @@ def _message() -> Response:
     except WireError as error:
         _note(Activity.REFUSED_MESSAGE, str(error))
         return _refuse(400, f"the message cannot be read: {error}")
-    reply = _answered(message)
+    reply = _looked(message)
+    if reply is None:
+        reply = _answered(message)
     if not reply:
         return _empty()
     response = Response(pack(reply, envelope), content_type=terms.CONTENT_TYPE_REPLY)
     response.headers["Cache-Control"] = "no-cache"
     return response
+
+
+def _looked(message: Request) -> bytes | None:
+    """Return the reply to a message that changes nothing, None for any other."""
+    with reading_session() as reading:
+        quick = look(
+            reading,
+            message,
+            now=services().now(),
+            user_agent=_user_agent(),
+            remote=request.remote_addr or "",
+        )
+    if quick is None:
+        return None
+    if quick.computer_id is not None:
+        services().sightings.note(quick.computer_id, services().now(), _user_agent())
+    return quick.xml
 
 
 def _answered(message: Request) -> bytes:

@@ -8,6 +8,7 @@ from typing import Literal, cast
 from flask import current_app
 
 from deploy_server.config import ServerConfig
+from deploy_server.services.contact import Sightings
 from deploy_server.storage.fragments import FragmentStore
 
 Scheme = Literal["http", "https"]
@@ -23,6 +24,7 @@ class Services:
         clock: tells the time; aware, UTC.
         scheme: whether this process answers HTTPS, or plain HTTP for fragments.
         faces: the parts it answers with.
+        sightings: when computers were last in contact.
     """
 
     config: ServerConfig
@@ -30,6 +32,7 @@ class Services:
     clock: Callable[[], datetime]
     scheme: Scheme
     faces: frozenset[str]
+    sightings: Sightings
 
     def now(self) -> datetime:
         """The time, as the database keeps it: whole seconds."""

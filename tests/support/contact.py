@@ -1,14 +1,17 @@
 """Talking to deploy_server.services.contact as an agent would, without a web server."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog, Request, Section
 from deploy_agent.wire.replies import InventoryReply, PrologReply
-from deploy_server.services.contact import answer
+from deploy_server.services.contact import answer, look
+from deploy_server.services.contact.answer import Quick
 from deploy_server.services.settings import EVERYBODY, Scope, set_setting
 from deploy_server.storage.models import Activation, Assignment, Computer, DownloadHistory, Report
 from tests.support.clock import START, FakeClock
@@ -18,24 +21,51 @@ WINDOWS = "OCS-NG_WINDOWS_AGENT_v2.11.0.1"
 OURS = "OCS-NG_unified_unix_agent_v2.0 Tranche/0.1.0"
 
 
+@contextmanager
+def changing_nothing(session: Session) -> Iterator[None]:
+    """Fail where a statement writes or locks."""
+    written: list[str] = []
+
+    def see(*arguments: Any) -> None:
+        if not arguments[2].startswith(("SELECT", "BEGIN", "WITH")) or " FOR " in arguments[2]:
+            written.append(arguments[2])
+
+    engine = session.get_bind()
+    event.listen(engine, "before_cursor_execute", see)
+    try:
+        yield
+    finally:
+        event.remove(engine, "before_cursor_execute", see)
+    assert not written
+
+
 @dataclass
 class Wire:
-    """A database, a clock, and messages into it."""
+    """A database, a clock, and messages into it.
+
+    Attributes:
+        session: of the database.
+        clock: of the server.
+        looked: what the last message was answered without writing, None where it had to write.
+    """
 
     session: Session
     clock: FakeClock = field(default_factory=FakeClock)
+    looked: Quick | None = None
 
     def say(self, request: Request, user_agent: str = UNIX) -> bytes:
-        """The reply to a message, as XML; committed as the face would."""
-        reply = answer(
-            self.session,
-            request,
-            now=self.clock(),
-            user_agent=user_agent,
-            remote="192.0.2.7",
-        )
+        """The reply to a message, as XML; committed as the face would.
+
+        Every message is looked at first: whatever is answered without writing is the same.
+        """
+        self.session.flush()
+        who = {"now": self.clock(), "user_agent": user_agent, "remote": "192.0.2.7"}
+        with changing_nothing(self.session):
+            self.looked = look(self.session, request, **who)
+        reply = answer(self.session, request, **who)
         self.session.commit()
         self.session.expire_all()
+        assert self.looked is None or self.looked.xml == reply
         return reply
 
     def prolog(self, computer: Computer | str, user_agent: str = UNIX) -> PrologReply:

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 from flask import Flask, Response, request, send_file
@@ -17,7 +18,7 @@ from deploy_server.serving import worker
 from deploy_server.serving.run import serve
 
 
-def make_app(scheme: str) -> Flask:
+def make_app(scheme: str, stopping: ExitStack) -> Flask:
     app = Flask("stub")
     app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
     release = threading.Event()

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, select
+from sqlalchemy import Row, Select, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import NOTIFIED, WAITING, ResultClass
 from deploy_server.domain.assigning import starts_again
 from deploy_server.domain.offering import Candidate
 from deploy_server.storage.models import Activation, Assignment, GroupAssignment, Package
-from deploy_server.storage.quick import execute
+from deploy_server.storage.quick import Locking, execute
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +75,22 @@ def _select(source: type[Assignment] | type[GroupAssignment], *more: Any) -> Sel
     )
 
 
-# Locked, so that a new assignment at this moment is seen before or after, never half.
-_OWN = (
+_OWN = Locking(
     _select(
         Assignment, Assignment.id.label("row_id"), Assignment.status, Assignment.offered_revision
     )
     .where(
         Assignment.computer_id == bindparam("computer"),
         Assignment.cleared_at.is_(None),
-        Assignment.status_class.in_([ResultClass.WAITING, ResultClass.NOTIFIED]),
-        Assignment.status.in_([WAITING, NOTIFIED]),
+        or_(
+            Assignment.status_class == ResultClass.WAITING,
+            Assignment.status_class == ResultClass.NOTIFIED,
+        ),
+        or_(Assignment.status == WAITING, Assignment.status == NOTIFIED),
     )
-    .order_by(Package.priority, Package.id)
-    .with_for_update(of=Assignment, key_share=True)
+    .order_by(Package.priority, Package.id),
+    # A new assignment at this moment is seen before or after, never half.
+    Assignment,
 )
 _SHARED = (
     _select(
@@ -110,9 +113,15 @@ _SHARED = (
 )
 
 
-def own_items(session: Session, computer_id: int) -> list[Item]:
-    """Return the computer's rows that are not done, in the order of offers."""
-    rows = execute(session, _OWN, {"computer": computer_id})
+def own_items(session: Session, computer_id: int, *, may_write: bool) -> list[Item]:
+    """Return the computer's rows that are not done, in the order of offers.
+
+    Args:
+        session: reads only.
+        computer_id: whose.
+        may_write: the rows are about to be changed, so nobody else may.
+    """
+    rows = _OWN.all(session, {"computer": computer_id}, may_write=may_write)
     return [
         _item(row, row.attempt, row.status == WAITING, row.offered_revision, None) for row in rows
     ]

@@ -21,6 +21,10 @@ from deploy_server.storage.allocation import allocate
 from deploy_server.storage.models import Assignment, DownloadHistory, Package, Report
 
 
+class MustWrite(Exception):
+    """A contact that was only to be looked at changes something."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contact:
     """A computer that is in contact now.
@@ -33,6 +37,7 @@ class Contact:
         traced: packages of groups get rows.
         now: UTC.
         caller: for the activity log.
+        may_write: whether rows may be changed; where they must be and may not, it is `MustWrite`.
     """
 
     computer_id: int
@@ -42,11 +47,26 @@ class Contact:
     traced: bool
     now: datetime
     caller: Caller
+    may_write: bool
+
+    def writes(self) -> None:
+        """Return where rows may be changed.
+
+        Raises:
+            MustWrite: they may not.
+        """
+        if not self.may_write:
+            raise MustWrite
 
 
 def collect_offers(session: Session, contact: Contact) -> tuple[PackageOffer, ...]:
-    """Return what the computer is offered; what it is told for the first time is NOTIFIED."""
-    own = _withdraw(session, contact, own_items(session, contact.computer_id))
+    """Return what the computer is offered; what it is told for the first time is NOTIFIED.
+
+    Raises:
+        MustWrite: this changes rows, and may not; nothing was changed and nothing noted.
+    """
+    items = own_items(session, contact.computer_id, may_write=contact.may_write)
+    own = _withdraw(session, contact, items)
     shared = []
     if contact.groups:
         shared = shared_items(session, contact.computer_id, contact.groups)
@@ -80,6 +100,7 @@ def _withdraw(session: Session, contact: Contact, items: list[Item]) -> list[Ite
     ]
     if not left:
         return items
+    contact.writes()
     session.execute(delete(Assignment).where(Assignment.id.in_([item.row_id for item in left])))
     for item in left:
         contact.caller.note(Activity.WITHDRAWN, f"{item.candidate.package_id} left the group")
@@ -105,6 +126,7 @@ def _settle(session: Session, contact: Contact, items: list[Item]) -> None:
     """End rows whose package is in the agent's history, as OCS's server does."""
     if not items:
         return
+    contact.writes()
     session.execute(
         update(Assignment)
         .where(Assignment.id.in_([item.row_id for item in items]))
@@ -140,8 +162,16 @@ def _report(session: Session, contact: Contact, items: list[Item]) -> None:
 
 def _notify(session: Session, contact: Contact, items: list[Item]) -> None:
     """Write down that the computer is told, and of which revision."""
-    revision = select(Package.revision).where(Package.id == Assignment.package_id)
     new = [item for item in items if item.is_waiting]
+    again = [
+        item.row_id
+        for item in items
+        if not item.is_waiting and item.offered_revision != item.candidate.revision
+    ]
+    if not new and not again:
+        return
+    contact.writes()
+    revision = select(Package.revision).where(Package.id == Assignment.package_id)
     if new:
         values = {"status": NOTIFIED, "status_class": ResultClass.NOTIFIED, "since": contact.now,
                   "notified_at": contact.now}  # fmt: skip
@@ -151,11 +181,6 @@ def _notify(session: Session, contact: Contact, items: list[Item]) -> None:
             .values(**values, offered_revision=revision.scalar_subquery())
             .execution_options(synchronize_session=False)
         )
-    again = [
-        item.row_id
-        for item in items
-        if not item.is_waiting and item.offered_revision != item.candidate.revision
-    ]
     if again:
         session.execute(
             update(Assignment)
@@ -175,6 +200,7 @@ def _trace(
     in_history = _of(items, decided, Decision.IN_HISTORY)
     if not offered and not in_history:
         return []
+    contact.writes()
     attempt = allocate(session, "attempt", int(contact.now.timestamp()))
     offered = [_with_attempt(item, attempt) for item in offered]
     in_history = [_with_attempt(item, attempt) for item in in_history]

@@ -1,5 +1,6 @@
 """PROLOG: what a computer should send, how it should pace itself, and which packages it gets."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import bindparam, select
@@ -12,21 +13,46 @@ from deploy_server.domain.offering import NEVER, Device, wants_inventory
 from deploy_server.domain.settings import Effective
 from deploy_server.services import withdrawing
 from deploy_server.services.activity import Activity, Caller
-from deploy_server.services.contact.offers import Contact, collect_offers
+from deploy_server.services.contact.offers import Contact, MustWrite, collect_offers
 from deploy_server.services.contact.seen import mark_seen
 from deploy_server.services.settings import everybody, load_effective
 from deploy_server.storage.membership import groups_of
 from deploy_server.storage.models import Computer
-from deploy_server.storage.quick import execute
+from deploy_server.storage.quick import Locking
 
-# Locked, so that two contacts of one computer take turns; keys stay free for new assignments.
-_COMPUTER = (
-    select(Computer.id, Computer.name, Computer.os_family, Computer.last_inventory)
-    .where(Computer.device_id == bindparam("device_id"))
-    .with_for_update(of=Computer, key_share=True)
+_COMPUTER = select(Computer.id, Computer.name, Computer.os_family, Computer.last_inventory).where(
+    Computer.device_id == bindparam("device_id")
 )
 # Only our agents can be told to drop what was taken back; mostly there is nothing of the kind.
 _OURS = _COMPUTER.add_columns(withdrawing.has_cancels().label("has_cancels"))
+# Locked where rows are about to change, so that two contacts of one computer take turns.
+_LEGACY_ROW, _OUR_ROW = Locking(_COMPUTER, Computer), Locking(_OURS, Computer)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The answer to a contact that changes nothing but when the computer was seen.
+
+    Attributes:
+        reply: what it is told.
+        computer_id: its row, None where it has none.
+    """
+
+    reply: PrologReply
+    computer_id: int | None
+
+
+def look_at_prolog(
+    session: Session, request: Prolog, *, now: datetime, caller: Caller
+) -> Looked | None:
+    """Answer a PROLOG that changes nothing, and None to another; `session` only reads.
+
+    Most contacts find nothing new. Those wait for no writer, and no disk.
+    """
+    try:
+        return _answer(session, request, now, caller, may_write=False)
+    except MustWrite:
+        return None
 
 
 def answer_prolog(
@@ -36,39 +62,49 @@ def answer_prolog(
 
     A computer that is not known yet gets no row: its first inventory makes one.
     """
-    ours = AgentKind.of(caller.user_agent) is AgentKind.OURS
-    found = execute(session, _OURS if ours else _COMPUTER, {"device_id": request.device_id})
-    computer = found.first()
+    answered = _answer(session, request, now, caller, may_write=True)
+    if answered.computer_id is not None:
+        mark_seen(session, answered.computer_id, now, caller.user_agent)
+    return answered.reply
+
+
+def _answer(
+    session: Session, request: Prolog, now: datetime, caller: Caller, *, may_write: bool
+) -> Looked:
+    kind = AgentKind.of(caller.user_agent)
+    ours = kind is AgentKind.OURS
+    place = {"device_id": request.device_id}
+    computer = (_OUR_ROW if ours else _LEGACY_ROW).first(session, place, may_write=may_write)
     if computer is None:
         effective = everybody(session)
         caller.note(Activity.PROLOG_UNKNOWN)
-        tranche = _tranche(effective) if ours else None
-        return _reply(effective, effective.number("FREQUENCY") != NEVER, (), tranche)
+        send = effective.number("FREQUENCY") != NEVER
+        return Looked(_reply(effective, send, (), _tranche(effective) if ours else None), None)
     groups = groups_of(session, computer.id, now, at_contact=True)
     effective = load_effective(session, computer.id, groups)
-    mark_seen(session, computer.id, now, caller.user_agent)
     has_cancels = ours and computer.has_cancels
     cancels = withdrawing.cancels(session, computer.id) if has_cancels else ()
     tranche = _tranche(effective, cancels) if ours else None
     frequency = effective.number("FREQUENCY")
     if frequency == NEVER:
         caller.note(Activity.PROLOG, "STOP, no inventories and no packages")
-        return _reply(effective, False, (), tranche)
+        return Looked(_reply(effective, False, (), tranche), computer.id)
     offers: tuple[PackageOffer, ...] = ()
     if effective.is_on("DOWNLOAD"):
         contact = Contact(
             computer_id=computer.id,
             name=computer.name,
-            device=Device(AgentKind.of(caller.user_agent), computer.os_family),
+            device=Device(kind, computer.os_family),
             groups=groups if effective.is_on("ENABLE_GROUPS") else None,
             traced=effective.is_on("DOWNLOAD_GROUPS_TRACE_EVENTS"),
             now=now,
             caller=caller,
+            may_write=may_write,
         )
         offers = collect_offers(session, contact)
     send = wants_inventory(frequency, computer.last_inventory, now)
     caller.note(Activity.PROLOG, f"{'SEND' if send else 'STOP'}, {len(offers)} offered")
-    return _reply(effective, send, offers, tranche)
+    return Looked(_reply(effective, send, offers, tranche), computer.id)
 
 
 def _reply(

@@ -70,9 +70,7 @@ class Body:
         if self.length is not None and self.length > limit:
             self.stream = io.BufferedReader(_Streamed(self), 128 * 1024)
             return
-        where = None if folder is None else str(folder)
-        spool = tempfile.SpooledTemporaryFile(_MEMORY, dir=where)  # noqa: SIM115 - close() does
-        self.stream = spool
+        spool = self.stream = self._spool(folder)
         seconds = _FIRST_S + (limit if self.length is None else self.length) / SLOWEST
         more = True
         try:
@@ -89,6 +87,12 @@ class Body:
             raise BodyWithoutLength
         self.length = spool.tell()
         spool.seek(0)
+
+    def _spool(self, folder: Path | None) -> IO[bytes]:
+        if self.length is not None and self.length <= _MEMORY:
+            return io.BytesIO()  # most are small; a spool costs more than their answer
+        where = None if folder is None else str(folder)
+        return tempfile.SpooledTemporaryFile(_MEMORY, dir=where)
 
     async def receive(self) -> tuple[bytes, bool]:
         """The next bytes, and whether there are more.

@@ -25,6 +25,7 @@ from tests.support.clock import START
 
 PC = "pc-2026-01-02-03-04-05"
 PROLOG = zlib.compress(Prolog(PC).to_bytes())
+RESULT = zlib.compress(DownloadReport(PC, "1800000001", "SUCCESS").to_bytes())
 
 
 @pytest.fixture
@@ -259,7 +260,7 @@ def test_a_message_that_met_another_is_tried_again(
 ) -> None:
     error = IntegrityError("INSERT", {}, Exception("unique"))
     monkeypatch.setattr(comm, "answer", failing(error, times))
-    assert site.post(PROLOG).status_code == status
+    assert site.post(RESULT).status_code == status
 
 
 def test_a_database_that_is_away_is_not_asked_again_at_once(
@@ -267,6 +268,6 @@ def test_a_database_that_is_away_is_not_asked_again_at_once(
 ) -> None:
     error = OperationalError("SELECT", {}, Exception("database is locked"))
     monkeypatch.setattr(comm, "answer", failing(error, 1))
-    answer = site.post(PROLOG)
+    answer = site.post(RESULT)
     assert answer.status_code == 503
     assert answer.headers["Content-Type"].startswith("text/plain")

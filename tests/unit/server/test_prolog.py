@@ -1,6 +1,7 @@
 """What a PROLOG is answered, and what it changes."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from lxml import etree
@@ -8,8 +9,11 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.messages import Prolog
+from deploy_server.services.activity import Caller
+from deploy_server.services.contact.prolog import look_at_prolog
 from deploy_server.services.settings import Scope
 from deploy_server.storage.models import Computer
+from deploy_server.storage.quick import Prepared
 from tests.support import factories as make
 from tests.support.clock import START
 from tests.support.contact import OURS, UNIX, WINDOWS, Wire
@@ -435,18 +439,50 @@ def test_untraced_packages_of_groups_are_offered_without_rows(wire: Wire) -> Non
 # Cost
 
 
-@pytest.mark.parametrize(("groups", "number"), [(0, 5), (1, 6), (20, 6)])
+@pytest.mark.parametrize(("groups", "number"), [(0, 4), (1, 5), (20, 5)])
 def test_a_contact_with_nothing_to_do_takes_few_statements(
-    wire: Wire, groups: int, number: int
+    wire: Wire, groups: int, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pc = make.make_computer(wire.session)
     for _ in range(groups):
         make.make_group(wire.session, pc)
     wire.session.commit()
-    statements: list[str] = []
+    statements: list[object] = []
+    prepared = Prepared.all
+
+    def counted(self: Prepared, *arguments: Any) -> list[Any]:
+        statements.append(self)
+        return prepared(self, *arguments)
+
+    monkeypatch.setattr(Prepared, "all", counted)
     engine = wire.session.get_bind()
     count = lambda *arguments: statements.append(arguments[2])  # noqa: E731
     event.listen(engine, "before_cursor_execute", count)
-    wire.prolog(pc)
+    caller = Caller(pc.device_id, "192.0.2.7", UNIX)
+    looked = look_at_prolog(wire.session, Prolog(pc.device_id), now=START, caller=caller)
     event.remove(engine, "before_cursor_execute", count)
-    assert len([each for each in statements if not each.startswith("BEGIN")]) == number
+    assert looked is not None
+    assert len([each for each in statements if not str(each).startswith("BEGIN")]) == number
+
+
+@pytest.mark.parametrize("agent", [UNIX, OURS])
+def test_only_what_changes_a_row_is_written(wire: Wire, agent: str) -> None:
+    pc = make.make_computer(wire.session, os_family="linux")
+    own = make.make_activation(wire.session)
+    shared = make.make_activation(wire.session)
+    make.make_group_assignment(wire.session, make.make_group(wire.session, pc), shared)
+    wire.prolog(pc, agent)
+    assert wire.looked is None  # the group's package gets its row
+    wire.prolog(pc, agent)
+    assert wire.looked is not None
+    make.make_assignment(wire.session, pc, own)
+    wire.prolog(pc, agent)
+    assert wire.looked is None  # it is NOTIFIED now
+    assert len(wire.prolog(pc, agent).offers) == 2
+    assert wire.looked is not None
+    wire.report(pc, own, "ERR_EXECUTE", wire.row(pc, own).attempt)  # type: ignore[union-attr]
+    assert wire.looked is None
+    assert wire.offered(pc, agent) == [shared.package_id]
+    assert wire.looked is not None
+    assert wire.prolog("unknown-2026-01-02-03-04-05", agent).send_inventory
+    assert wire.looked is not None
