@@ -6,12 +6,21 @@ Without loginctl nobody knows whether a screen is locked, so nobody is asked the
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from deploy_agent.domain.asking import Kind, Session
 
 ANSWER_S = 10.0
-_SHOWN = ("Id", "Name", "User", "Type", "Class", "State", "Active", "LockedHint")
-_SHOWN_TOO = ("Remote", "Display", "TTY")
+#: What is there where systemd runs the computer, and logind can be spoken to.
+LOGIND = (Path("/run/systemd/system"), Path("/run/dbus/system_bus_socket"))
+#: Where it does not answer, somebody may be logged in: nobody is asked, and nothing runs as if
+#: nobody were.
+UNKNOWN = Session("?", "", -1, Kind.SCREEN, active=False)
+_FACTS = (
+    *("Id", "Name", "User", "Type", "Class", "State", "Active", "LockedHint"),
+    *("Remote", "Display", "TTY"),
+)
+_SHOW = ("loginctl", "show-session", *(f"--property={name}" for name in _FACTS))
 _SCREENS = ("x11", "wayland", "mir")
 _TTY = re.compile(r"(?:/dev/)?((?:tty|pts/)[A-Za-z0-9]+)\Z", re.ASCII)
 
@@ -26,19 +35,32 @@ def find_sessions(run: Run | None = None) -> list[Session]:
         run: runs loginctl; the real one by default.
     """
     run = run or _run
-    listed = run(["loginctl", "list-sessions", "--no-legend"])
-    if listed is None:
-        return list(_from_utmp())
-    ids = [line.split()[0] for line in listed.splitlines() if line.split()]
+    ids = _listed(run)
+    if ids is None:
+        return [UNKNOWN] if all(each.exists() for each in LOGIND) else list(_from_utmp())
     if not ids:
         return []
-    options = [f"--property={name}" for name in (*_SHOWN, *_SHOWN_TOO)]
-    # One that ended meanwhile makes loginctl fail after it has shown those before it; all of them
-    # are asked for one by one then.
-    shown = run(["loginctl", "show-session", *options, *ids])
-    if shown is None:
-        shown = "\n\n".join(run(["loginctl", "show-session", *options, i]) or "" for i in ids)
-    return [each for each in map(_session, _blocks(shown)) if each is not None]
+    # One that ended meanwhile makes loginctl fail, after it has shown those before it; each is
+    # asked for by itself then.
+    shown = run([*_SHOW, *ids])
+    if shown is not None:
+        return [each for each in map(_session, _blocks(shown)) if each is not None]
+    found = {i: run([*_SHOW, i]) for i in ids}
+    left = _listed(run)
+    sessions = [_session(facts) for text in found.values() for facts in _blocks(text or "")]
+    if left is None or any(found.get(i) is None for i in left):
+        sessions.append(UNKNOWN)
+    return [each for each in sessions if each is not None]
+
+
+def _listed(run: Run) -> list[str] | None:
+    """Return the names of all sessions, None where loginctl does not say."""
+    listed = run(["loginctl", "list-sessions", "--no-legend"])
+    return (
+        None
+        if listed is None
+        else [each.split()[0] for each in listed.splitlines() if each.split()]
+    )
 
 
 def _blocks(shown: str) -> Iterator[dict[str, str]]:
@@ -74,6 +96,8 @@ def _from_utmp() -> Iterator[Session]:
     import psutil
 
     for number, entry in enumerate(psutil.users()):
+        if entry.pid is not None and not psutil.pid_exists(int(entry.pid)):
+            continue  # an entry that nobody took away
         tty = _TTY.match(entry.terminal or "")
         yield Session(
             id=f"utmp{number}-{entry.terminal or ''}-{int(entry.started)}",

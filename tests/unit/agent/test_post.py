@@ -9,7 +9,7 @@ import pytest
 
 from deploy_agent.domain.errors import ActionFailed, ServerUnreachable
 from deploy_agent.domain.outcome import Outcome
-from deploy_agent.domain.record import Reply
+from deploy_agent.domain.record import PackageRecord, Reply, Result
 from deploy_agent.domain.state import State
 from deploy_agent.services.waiting import Patience
 from deploy_agent.wire.info import Notification
@@ -111,6 +111,26 @@ def test_nobody_is_asked_while_a_restart_is_pending(pc: Computer) -> None:
     pc.dialog.replies = [Reply.NOW]
     pc.once()
     assert pc.server.status(OTHER) == "SUCCESS"
+
+
+def test_a_second_post_command_waits_for_the_first_restart(pc: Computer) -> None:
+    """Both packages had ended when an agent was killed; the report of the second goes out."""
+    pc.server.assign(postcmd="REBOOT")
+    pc.once()
+    pc.server.publish(OTHER)
+    row = pc.server.assign(OTHER, postcmd="REBOOT")
+    record = PackageRecord(row.offer, START, State.DONE, result=Result("SUCCESS", START))
+    pc.store.save(replace(record, started=True))
+    pc.once()
+    assert pc.server.status(OTHER) == "SUCCESS"
+    assert pc.power.asked == ["restart"]
+    pc.power.come_back()
+    pc.once()
+    pc.once()
+    assert pc.power.asked == ["restart", "restart"]
+    pc.power.come_back()
+    pc.once()
+    assert pc.store.ids() == []
 
 
 def test_a_report_that_fails_does_not_keep_the_restart_back(pc: Computer) -> None:

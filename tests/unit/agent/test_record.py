@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 import pytest
 
 from deploy_agent.domain.record import (
+    Answer,
     Fault,
     PackageRecord,
+    Post,
+    Reply,
     Result,
     UnreadableRecord,
     format_time,
@@ -36,6 +39,11 @@ FULL = PackageRecord(
     retry_result=Result("ERR_EXIT_CODE_75", NOW, 75),
     act_at=NOW,
     result=Result("SUCCESS", NOW, 0, "done"),
+    started=True,
+    ask_at=NOW,
+    consented=True,
+    answers=(Answer(NOW, "alice", Reply.LATER), Answer(NOW, "", Reply.NOTHING, "logged off")),
+    post=Post(NOW, "f8a1", restart=True, note="?"),
 )
 
 
@@ -56,11 +64,21 @@ def test_a_record_survives_its_json(record: PackageRecord) -> None:
         {"offer": None},
         {"faults": []},
         {"result": {"code": "SUCCESS"}},
+        {"answers": [{"at": "2026-11-21T10:00:00Z", "who": "alice", "reply": "perhaps"}]},
+        {"post": {"restart": True}},
     ],
 )
 def test_what_is_no_record_is_said_to_be_none(change: dict[str, object]) -> None:
     with pytest.raises(UnreadableRecord):
         from_json({**to_json(FULL), **change})
+
+
+def test_a_record_of_an_agent_that_asked_nobody_is_read() -> None:
+    newer = ("started", "ask_at", "consented", "answers", "post")
+    older = {name: value for name, value in to_json(FULL).items() if name not in newer}
+    record = from_json(older)
+    assert record.result == FULL.result
+    assert (record.started, record.answers, record.post) == (False, (), None)
 
 
 @pytest.mark.parametrize("data", [[], None, "record", {}])

@@ -1,12 +1,15 @@
 """Who is logged in, as loginctl and utmp say it."""
 
+import os
 from collections import namedtuple
 from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 import pytest
 
 from deploy_agent.domain.asking import Kind, Session
+from deploy_agent.machine.dialogs import sessions
 from deploy_agent.machine.dialogs.sessions import find_sessions
 
 LIST = """   2 1000 alice seat0 tty2
@@ -94,7 +97,23 @@ def test_who_does_not_sit_there_is_not_there(change: tuple[str, str]) -> None:
 
 def test_a_session_that_ends_while_it_is_looked_at() -> None:
     tool = Loginctl(LIST, ALICE, BOB, broken=True)
-    assert [each.user for each in find_sessions(tool)] == ["alice", "bob"]
+    lists = [LIST, "2 1000 alice seat0\n45 1001 bob\n"]
+
+    def run(command: Sequence[str]) -> str | None:
+        return lists.pop(0) if command[1] == "list-sessions" else tool(command)
+
+    assert [each.user for each in find_sessions(run)] == ["alice", "bob"]
+
+
+def test_a_logind_that_does_not_answer_may_know_of_somebody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Otherwise a busy computer would act as if nobody were there."""
+    monkeypatch.setattr(sessions, "LOGIND", (tmp_path,))
+    monkeypatch.setattr(psutil, "users", list)
+    assert find_sessions(lambda command: None) == [sessions.UNKNOWN]
+    assert not sessions.UNKNOWN.attentive
+    assert find_sessions(Loginctl("2 1000 alice seat0\n", broken=True)) == [sessions.UNKNOWN]
 
 
 def test_a_terminal_is_named_by_its_name_only() -> None:
@@ -112,7 +131,13 @@ User = namedtuple("User", "name terminal host started pid")
 def test_without_loginctl_utmp_says_it_and_no_screen_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    users = [User("root", "pts/0", "10.0.0.7", 1.0, 5), User("root", ":0", ":0", 2.0, 6)]
+    pid = os.getpid()
+    users = [
+        User("root", "pts/0", "10.0.0.7", 1.0, pid),
+        User("root", "pts/1", "10.0.0.7", 1.0, 2**22 + 1),  # left by a crash
+        User("root", ":0", ":0", 2.0, pid),
+    ]
+    monkeypatch.setattr(sessions, "LOGIND", (Path("/nonexistent"),))
     monkeypatch.setattr(psutil, "users", lambda: users)
     terminal, screen = find_sessions(lambda command: None)
     assert (terminal.kind, terminal.tty, terminal.uid, terminal.remote) == (
