@@ -262,10 +262,12 @@ class HttpTransport:
         # Only what would take long to find out is not looked at.
         if limit is not None and promised is not None and promised > limit > LOOKED_AT_MAX:
             raise TooLong(f"{response.url} has {promised} bytes, at most {limit} were expected")
+        # Whole pieces cost less; but a chunk's end has to be seen as soon as it is there.
+        read = response.raw.read1 if response.raw.chunked else response.raw.read
         length = 0
         while True:
             with network_errors(response.url, self._access.ca_file):
-                piece = response.raw.read1(self._throttle.piece(), decode_content=False)
+                piece = read(self._throttle.piece(), decode_content=False)
             if not piece:
                 break
             length += len(piece)

@@ -80,6 +80,7 @@ class Watch:
         """The headers are all here."""
         self._why = f"sends less than {self._limits.slowest} bytes a second"
         self._renew()
+        self._until = time.monotonic() + self._left
 
     def allow(self, line: socket.socket) -> None:
         """Let `line` be read from or written to once, as long as there is time for it.
@@ -92,19 +93,20 @@ class Watch:
             raise Overdue(self._why)
         line.settimeout(min(left, self._limits.silence_s))
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Count the time of a read of content; whatever is done between two of them is ours."""
-        began = time.monotonic()
-        self._until = began + self._left
-        yield
-        self._left -= time.monotonic() - began
+    def begin_read(self) -> None:
+        """Content is wanted from here on; what was done since the last read is not its time."""
+        self._until = time.monotonic() + self._left
+
+    def end_read(self) -> None:
+        """No content is wanted for a while."""
+        self._left = self._until - time.monotonic()
 
     def received(self, length: int) -> None:
-        """Count content."""
+        """Count content; as soon as there was enough in time, the time begins anew."""
         self._got += length
         if self._got >= self._limits.grace_s * self._limits.slowest:
             self._renew()
+            self._until = time.monotonic() + self._left
 
     def timed_out(self, error: TimeoutError) -> TimeoutError:
         """Return what a timeout of the line is: silence, or the end of the time."""
@@ -122,6 +124,7 @@ class _Wire(io.RawIOBase):
         self._raw = raw  # keeps the line open, and lets go of it
         self._line = line
         self._watch = watch
+        self.is_content = False  # all that comes from now on
 
     def readable(self) -> bool:
         return True
@@ -132,7 +135,10 @@ class _Wire(io.RawIOBase):
             length = self._line.recv_into(buffer)
         except TimeoutError as error:
             raise self._watch.timed_out(error) from error
-        self._watch.heard |= length > 0
+        if self.is_content:
+            self._watch.received(length)
+        else:
+            self._watch.heard |= length > 0
         return length
 
     def fileno(self) -> int:
@@ -149,18 +155,27 @@ class _Response(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, watch: Watch, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._watch = watch
-        raw = self.fp.detach()
-        self.fp = io.BufferedReader(_Wire(raw, sock, watch), BUFFER)
+        self._wire = _Wire(self.fp.detach(), sock, watch)
+        self.fp = io.BufferedReader(self._wire, BUFFER)
 
     def begin(self) -> None:
         super().begin()
         self._watch.begin_body()
+        self._wire.is_content = not self.chunked
+
+    def read(self, amt: int | None = None) -> bytes:
+        self._watch.begin_read()
+        data = super().read(amt)
+        self._watch.end_read()
+        return data
 
     def read1(self, n: int = -1) -> bytes:
-        with self._watch.reading():
-            piece = super().read1(n)
-        self._watch.received(len(piece))
-        return piece
+        self._watch.begin_read()
+        data = super().read1(n)
+        if not self._wire.is_content:  # sizes of chunks and whatever stands beside them is none
+            self._watch.received(len(data))
+        self._watch.end_read()
+        return data
 
 
 class _Watched(HTTPConnection):
