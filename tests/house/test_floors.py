@@ -68,17 +68,21 @@ print("imported")
 """
 
 
-def import_with_only(package: str, extra: str) -> None:
+def import_all(package: str, extra: str) -> "subprocess.CompletedProcess[str]":
     """Import every module of ``package`` where only what ``tranche[extra]`` brings is there."""
     absent = set(packages_distributions()) - modules_of(extra) - set(PACKAGES)
     assert "pytest" in absent
-    answer = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", IMPORT_ALL, package, ",".join(sorted(absent))],
         cwd=Path("/"),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def import_with_only(package: str, extra: str) -> None:
+    answer = import_all(package, extra)
     assert answer.stdout == "imported\n", answer.stderr
 
 
@@ -88,6 +92,13 @@ def test_the_agent_imports_with_what_its_extra_brings() -> None:
 
 def test_the_server_imports_with_what_its_extra_brings() -> None:
     import_with_only("deploy_server", "server")
+
+
+def test_the_server_s_program_says_that_only_the_agent_is_installed() -> None:
+    answer = import_all("deploy_server.cli", "agent")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.count("\n") == 1
+    assert "pip install 'tranche[server]'" in answer.stderr
 
 
 def test_the_agent_brings_no_web_framework_and_no_database() -> None:
