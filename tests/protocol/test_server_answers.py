@@ -17,9 +17,10 @@ from deploy_server.storage.models import Assignment, Computer, DownloadHistory
 from tests.support import factories as make
 from tests.support.apps import OURS, Site
 from tests.support.clock import START
-from tests.support.vectors import Exchange, exchanges, posts, tree
+from tests.support.vectors import CONSTRUCTED, Exchange, constructed, exchanges, posts, tree
 
 HOST_A = "host-a-2026-11-21-10-24-07"
+HOST_B = "host-b-2026-01-02-03-04-05"
 LOCATIONS = {
     "info_url": "127.0.0.1:8590/download",
     "fragment_url": "127.0.0.1:8190/download",
@@ -194,6 +195,51 @@ def test_a_recorded_report_becomes_the_status(site: Site) -> None:
     site.post(Exchange("agent-11-download-success-0").request.body)
     with site.sessions() as session:
         assert session.scalars(select(Assignment.status)).all() == ["SUCCESS_0"]
+
+
+#: The other shapes of a report, constructed (vectors/constructed/README.md), and what they say.
+SHAPES = {
+    "windows-download-success": "SUCCESS",
+    "windows-download-exit-code": "EXIT_CODE_1603",
+    "windows-download-exit-code-negative": "EXIT_CODE_-1073741510",
+    "windows-download-reboot-required": "SUCCESS_REBOOT_REQUIRED",
+    "windows-download-already-setup": "ERR_ALREADY_SETUP",
+    "windows-download-too-many-try": "ERR_EXECUTE_TOO_MANY_TRY",
+    "all-children-download": "ERR_EXIT_CODE_3",
+    "download-without-err": "UNKNOWN_CODE",
+}
+
+
+def test_every_constructed_report_is_answered_here() -> None:
+    assert {path.stem for path in constructed() if "download" in path.stem} == set(SHAPES)
+
+
+@pytest.mark.parametrize(("name", "code"), SHAPES.items())
+def test_every_shape_of_a_report_becomes_the_status(site: Site, name: str, code: str) -> None:
+    document = (CONSTRUCTED / f"{name}.xml").read_bytes()
+    device_id = "PC-WIN-2026-01-02-03-04-05" if name.startswith("windows") else HOST_B
+    with site.sessions() as session, session.begin():
+        computer = make.make_computer(session, device_id=device_id)
+        activation = make.make_activation(session, make.make_package(session, id=1_800_000_001))
+        make.make_assignment(session, computer, activation, status="NOTIFIED")
+    answer = site.post(zlib.compress(document), "OCS-NG_WINDOWS_AGENT_v2.11.0.1")
+    assert (answer.status_code, answer.data) == (200, b"")
+    with site.sessions() as session:
+        assert session.scalars(select(Assignment.status)).all() == [code]
+
+
+@pytest.mark.parametrize("where", ["old-deviceid", "misplaced-old-deviceid"])
+def test_a_renamed_windows_computer_keeps_what_it_was_given(site: Site, where: str) -> None:
+    with site.sessions() as session, session.begin():
+        computer = make.make_computer(session, device_id="PC-WIN-2026-01-02-03-04-05")
+        activation = make.make_activation(session, make.make_package(session, id=1_800_000_001))
+        make.make_assignment(session, computer, activation, status="NOTIFIED")
+    document = (CONSTRUCTED / f"windows-inventory-{where}.xml").read_bytes()
+    assert site.post(zlib.compress(document), "OCS-NG_WINDOWS_AGENT_v2.11.0.1").status_code == 200
+    with site.sessions() as session:
+        named = session.execute(select(Computer.device_id, Assignment.status).join(Assignment))
+        assert named.all() == [("PC-NEU-2026-02-03-04-05-06", "NOTIFIED")]
+        assert session.scalars(select(DownloadHistory.package_id)).all() == [1_800_000_001]
 
 
 BAD = {
