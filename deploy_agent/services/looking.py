@@ -27,6 +27,8 @@ from deploy_agent.wire.deviceid import make_device_id
 from deploy_agent.wire.events import RETRY_PATH
 from deploy_agent.wire.messages import Inventory
 
+SAID_MAX = 500  # characters of what a server says
+
 
 def status_of(config: AgentConfig) -> dict[str, Any]:
     """Return where the agent and every package stand."""
@@ -102,7 +104,7 @@ def ask_for_retry(config: AgentConfig, package_id: str) -> int:
         status, answer = transport.post_json(RETRY_PATH, value)
     if status == 200 and isinstance(answer, dict) and isinstance(answer.get("attempt"), int):
         return int(answer["attempt"])
-    raise _no_retry(package_id, status, ours=answer is not None)
+    raise _no_retry(package_id, status, answer)
 
 
 def _deployment(memory: Memory) -> str:
@@ -150,8 +152,13 @@ def _packages(files: StateFiles, memory: Memory) -> Iterator[dict[str, Any]]:
         }
 
 
-def _no_retry(package_id: str, status: int, *, ours: bool) -> AgentError:
-    if status == 404 and not ours:
+def _no_retry(package_id: str, status: int, answer: object) -> AgentError:
+    """Return why the server gives no other attempt, in its own words where it has some."""
+    said = answer if isinstance(answer, dict) else {}
+    if isinstance(said.get("message"), str):
+        hint = str(said.get("hint") or "")
+        return HttpRefusal(said["message"][:SAID_MAX], status=status, hint=hint[:SAID_MAX])
+    if status == 404 and answer is None:
         return HttpRefusal(
             "this server cannot be asked for another try",
             status=status,

@@ -411,6 +411,9 @@ def test_retry_asks_our_server(pc: Pc) -> None:
     [
         ((404, {"error": "x"}), "is not assigned"),
         ((409, {"error": "x"}), "did not end in an error"),
+        ((409, {"message": "it still runs", "hint": "Wait"}), "it still runs. Wait"),
+        ((409, {"message": "x" * 9000, "hint": None}), "x" * 500),
+        ((409, {"message": {"a": 1}}), "did not end in an error"),
         ((404, None), "takes an administrator"),
         ((500, None), "status 500"),
         ((200, {}), "status 200"),
