@@ -1,4 +1,4 @@
-"""Every command that README and docs show exists, with the options they show."""
+"""Every command that README and docs show exists, with its options; so do the files they name."""
 
 import re
 import shlex
@@ -15,6 +15,7 @@ PROGRAMS: dict[str, click.Group] = {"deploy-server": server, "deploy-agent": age
 # Those of certs/README.rst are run, not only read: tests/integration/test_certificate_ways.py.
 PAGES = [ROOT / "README.rst", *sorted((ROOT / "docs").glob("*.rst"))]
 
+_FILE = re.compile(r"<([^<>:\s]+\.(?:rst|md|sh))>`_|image:: (\S+)")
 _BLOCK = re.compile(r"::\n\n((?:(?: {4}.*)?\n)+)")
 _COMMAND = re.compile(r"(?:^|[\s/(])(deploy-(?:server|agent) .*)")
 
@@ -54,3 +55,10 @@ def test_a_shown_command_is_understood(words: list[str]) -> None:
         name, found, rest = command.resolve_command(context, rest)
         assert found is not None
         context, command = found.make_context(name, rest, parent=context), found
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "certs/README.rst"], ids=lambda page: page.name)
+def test_a_link_leads_to_a_file(page: Path) -> None:
+    named = [link or image for link, image in _FILE.findall(page.read_text())]
+    assert [each for each in named if not (page.parent / each).is_file()] == []
+    assert named or page.name != "README.rst" or page.parent != ROOT
