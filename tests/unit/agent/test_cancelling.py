@@ -1,5 +1,6 @@
 """What the server takes back: dropped before it begins, whatever kills come; else it goes on."""
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,8 +8,7 @@ import pytest
 
 from deploy_agent.domain.errors import CleanFailed, ServerUnreachable
 from deploy_agent.domain.state import State
-from tests.support.computer import Computer, bring_to
-from tests.support.kills import Fate, Killed, KillingDisk, KillingRunner, KillingServer
+from tests.support.computer import Computer, QuickDisk, bring_to
 
 ID = "1800000001"
 BEFORE = [State.OFFERED, State.DOWNLOADING, State.COMPLETE, State.VERIFIED, State.UNPACKED]
@@ -146,30 +146,59 @@ def test_an_ocs_server_cancels_nothing(pc: Computer) -> None:
     assert pc.server.codes == ["SUCCESS"]
 
 
-# Killed at every moment of it.
+# Killed at every moment of it. tests/faults kills it everywhere else too.
 
 
-def cancelled_and_killed(folder: Path, state: State, kill: int | None) -> tuple[Computer, Fate]:
-    """Bring a package to ``state``, take it back, and let the agent die at moment ``kill``.
+class Killed(BaseException):
+    """Nothing catches it."""
 
-    Afterwards the server cannot be reached, so that nobody reminds the agent.
-    """
-    fate = Fate()
-    server, runner = KillingServer(), KillingRunner()
-    server.fate = runner.fate = fate
-    pc = Computer(folder, server=server, runner=runner, disk=KillingDisk(fate))
-    server.publish()
-    server.assign()
+
+class DyingDisk(QuickDisk):
+    """Dies at a numbered moment, counted from 1; it lives again when that is None."""
+
+    def __init__(self) -> None:
+        self.moments: list[str] = []
+        self.kill: int | None = None
+        self.dead = False
+
+    def moment(self, what: str) -> None:
+        self.moments.append(what)
+        self.dead = self.dead or len(self.moments) == self.kill
+        if self.dead:
+            raise Killed(what)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.moment(f"before rename {target.name}")
+        super().rename(source, target)
+        self.moment(f"after rename {target.name}")
+
+    def append(self, path: Path, data: bytes) -> None:
+        self.moment(f"before append {path.name}")
+        super().append(path, data)
+
+    def remove_folder(self, path: Path) -> None:
+        self.moment(f"before remove {path.name}")
+        super().remove_folder(path)
+        self.moment(f"after remove {path.name}")
+
+
+def cancelled_and_killed(
+    folder: Path, state: State, kill: int | None
+) -> tuple[Computer, list[str]]:
+    """Bring a package to ``state``, take it back, and let the agent die at moment ``kill``."""
+    disk = DyingDisk()
+    pc = Computer(folder, disk=disk)
+    pc.server.publish()
+    pc.server.assign()
     bring_to(pc, state)
     take_back(pc)
-    fate.moments.clear()
-    fate.kills = frozenset() if kill is None else frozenset({kill})
-    try:
+    disk.moments.clear()
+    disk.kill = kill
+    with suppress(Killed):
         pc.once()
-    except Killed:
-        fate.dead = False
-        fate.kills = frozenset()
-    return pc, fate
+    moments = list(disk.moments)
+    disk.kill, disk.dead = None, False
+    return pc, moments
 
 
 @pytest.mark.parametrize("state", [State.DOWNLOADING, State.UNPACKED])
@@ -179,18 +208,17 @@ def test_once_in_history_a_kill_cannot_bring_it_back(
     def folder() -> Path:
         return tmp_path_factory.mktemp("life")
 
-    _, fate = cancelled_and_killed(folder(), state, None)
-    named = [f"before rename {ID}_" in what and "CANCELLED" in what for what in fate.moments]
+    _, moments = cancelled_and_killed(folder(), state, None)
+    named = [f"before rename {ID}_" in what and "CANCELLED" in what for what in moments]
     entered = named.index(True) + 1
-    assert any("remove" in what for what in fate.moments[entered:])
-    for kill in range(1, len(fate.moments) + 1):
+    assert any("remove" in what for what in moments[entered:])
+    for kill in range(1, len(moments) + 1):
         pc, _ = cancelled_and_killed(folder(), state, kill)
         known = pc.codes_in_history() == ["CANCELLED"]
-        assert known is (kill > entered)
-        if known:
-            agent = pc.agent()
-            agent.step()
-            assert pc.runner.started == [], fate.moments[kill - 1]
+        assert known is (kill > entered), moments[kill - 1]
+        if known:  # nobody reminds the agent before it works again
+            pc.agent().step()
+            assert pc.runner.started == [], moments[kill - 1]
         pc.once()
         assert (pc.files(), pc.server.codes, pc.runner.started) == (set(), [], [])
         assert pc.server.events[-1].state == "CANCELLED"
