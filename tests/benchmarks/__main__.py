@@ -1,5 +1,7 @@
 """Every benchmark:  python -m tests.benchmarks [--quick] [--json FILE] [NAME...]
 
+One package of five GiB:  python -m tests.benchmarks huge
+
 Nothing here passes or fails. The table goes to standard output, everything to the JSON file.
 """
 
@@ -13,6 +15,7 @@ from pathlib import Path
 from tests.benchmarks.agent import agent
 from tests.benchmarks.build import build
 from tests.benchmarks.files import fragments
+from tests.benchmarks.frugal import huge, thousand
 from tests.benchmarks.measure import Result, machine, table
 from tests.benchmarks.wire import Wire
 from tests.support.server import RunningServer
@@ -29,7 +32,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "fragments": fragments,
     "build": build,
     "agent": agent,
+    "thousand": thousand,
 }
+
+#: Only by name: it takes many minutes, and 25 GiB of disk.
+LONG: dict[str, Benchmark] = {"huge": huge}
 
 
 def run(names: list[str], *, quick: bool) -> list[Result]:
@@ -39,7 +46,7 @@ def run(names: list[str], *, quick: bool) -> list[Result]:
         with tempfile.TemporaryDirectory(prefix="bench-") as place:
             folder = Path(place)
             with RunningServer(folder) as server:
-                for result in BENCHMARKS[name](server, folder, quick=quick):
+                for result in {**BENCHMARKS, **LONG}[name](server, folder, quick=quick):
                     sys.stderr.write(f"{result.measure}: {result.value:.4g} {result.unit}\n")
                     results.append(result)
     return results
@@ -48,7 +55,7 @@ def run(names: list[str], *, quick: bool) -> list[Result]:
 def main() -> None:
     """Read the options, run, print."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], default=[])
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, *LONG, []], default=[])
     parser.add_argument("--quick", action="store_true", help="small sizes, for trying it out")
     parser.add_argument(
         "--json", type=Path, default=Path("tests/.artifacts/benchmarks.json"), metavar="FILE"
