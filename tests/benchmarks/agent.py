@@ -5,8 +5,17 @@ import resource
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
+from typing import Any, Self
 
+from deploy_agent.config import load
+from deploy_agent.machine.clock import SystemClock
+from deploy_agent.services.agent import Agent
+from deploy_agent.services.once import run_once
+from deploy_agent.services.setup import StateFiles, make_agent
+from deploy_agent.services.waiting import Patience
 from tests.benchmarks.measure import Cpu, MiB, PeakMemory, Result, memory
 from tests.support.agent import TrancheAgent
 from tests.support.archives import tar_gz
@@ -16,24 +25,14 @@ from tests.support.waiting import wait_until
 
 
 def agent(server: RunningServer, folder: Path, *, quick: bool) -> Iterator[Result]:
-    """A fresh computer that gets one STORE package in fragments of 1 MiB."""
+    """A fresh computer that gets one STORE package in fragments of 1 MiB, and small ones."""
     server.without_latencies()
     size = (8 if quick else 256) * MiB
     computer = TrancheAgent(folder / "agent", server.https, server.ca_file)
     computer.once()
     yield from contact(computer)
-    archive = tar_gz(folder / "agent.tar.gz", {"payload": os.urandom(size)})
-    package_id = server.publish(
-        "agent download",
-        "--action",
-        "store",
-        "--file",
-        archive,
-        "--path",
-        str(folder / "stored"),
-        "--priority",
-        "1",
-    )
+    yield from in_one_process(server, computer, folder, rounds=2 if quick else 7)
+    package_id = publish(server, folder, "agent download", size)
     server.assign(package_id, computer.device_id)
     began = time.perf_counter()
     process = computer.start("once", "--no-wait")
@@ -42,17 +41,47 @@ def agent(server: RunningServer, folder: Path, *, quick: bool) -> Iterator[Resul
     seconds = time.perf_counter() - began
     assert process.returncode == 0, output
     assert server.status(package_id, computer.device_id) == "SUCCESS"
+    fetching = between(output, "info file read", "joined and checked", "fragment")
+    fetched, hashed = curl(server, package_id, folder)
+    yield Result(
+        f"agent: {size // MiB} MiB in fragments fetched, checked and synced",
+        size / fetching / 1e6,
+        "MB/s",
+        size / (fetched + hashed) / 1e6,
+        "curl, then sha256sum, of the same",
+        better="higher",
+        details={"curl_s": fetched, "sha256sum_s": hashed},
+    )
     yield Result(
         f"agent: {size // MiB} MiB, contact to SUCCESS",
         seconds,
         "s",
-        curl(server, package_id, folder),
+        fetched,
         "curl of the same fragments",
         why="it also hashes three times, joins, unpacks, stores, fsyncs and reports",
         details={"mb_per_s": round(size / seconds / 1e6, 1)},
     )
     yield Result("agent: peak memory of that", peak.peak, "MiB RSS", 60, "goal")
     yield from daemon(computer)
+
+
+def publish(server: RunningServer, folder: Path, name: str, size: int, *options: str) -> str:
+    """Build a package that stores so many random bytes; its id."""
+    archive = tar_gz(folder / f"{name}.tar.gz".replace(" ", "-"), {"payload": os.urandom(size)})
+    stored = ("--path", str(folder / "stored"), "--priority", "1")
+    return server.publish(name, "--action", "store", "--file", archive, *stored, *options)
+
+
+def between(log: str, first: str, last: str, within: str) -> float:
+    """Seconds from the line with `first` to the last line with `within` before `last`."""
+    times: list[tuple[datetime, str]] = []
+    for line in log.splitlines():
+        with suppress(ValueError):
+            times.append((datetime.fromisoformat(line[:23].replace(",", ".")), line))
+    began = next(at for at, line in times if first in line)
+    until = next(at for at, line in times if last in line)
+    ended = max(at for at, line in times if within in line and at <= until)
+    return (ended - began).total_seconds()
 
 
 def contact(computer: TrancheAgent) -> Iterator[Result]:
@@ -71,8 +100,72 @@ def contact(computer: TrancheAgent) -> Iterator[Result]:
     )
 
 
-def curl(server: RunningServer, package_id: str, folder: Path) -> float:
-    """Seconds that one curl process needs for the same fragments, to files."""
+def in_one_process(
+    server: RunningServer, computer: TrancheAgent, folder: Path, *, rounds: int
+) -> Iterator[Result]:
+    """What a running daemon takes for a small package and for a contact with nothing to do."""
+    config = load(computer.config, {}, {"state": computer.state})
+    best = None
+    with StateFiles(config.state).lock():
+        for number in range(rounds):
+            package_id = publish(server, folder, f"small {number}", 10**7, "--fragments", "10")
+            server.assign(package_id, computer.device_id)
+            agent = make_agent(config, Patience(latencies=False, silences=3))
+            with Syncs() as syncs:
+                began = time.perf_counter()
+                left = run_once(agent, SystemClock(), wait=False)
+                seconds = time.perf_counter() - began
+            assert left.ended == ((package_id, "SUCCESS"),)
+            best = min(best or (seconds, syncs), (seconds, syncs), key=lambda each: each[0])
+        idle = cpu_of_contacts(agent)
+    assert best is not None
+    seconds, syncs = best
+    yield Result(
+        "agent: 10 MB in 10 fragments, contact to SUCCESS",
+        seconds,
+        "s",
+        0.5,
+        f"goal where an fsync takes < 1 ms; here {syncs.count}, {syncs.mean_ms:.2f} ms each",
+        details={"fsyncs": syncs.count, "fsync_s": syncs.seconds, "rounds": rounds},
+    )
+    yield Result("agent: a contact with nothing to do", idle, "s CPU", 0.02, "goal")
+
+
+def cpu_of_contacts(agent: Agent, count: int = 20) -> float:
+    """CPU seconds of one contact of a daemon, each with a connection of its own."""
+    agent.poll()
+    began = time.process_time()
+    for _ in range(count):
+        agent.contact._transport.close()  # type: ignore[attr-defined] # hours pass between two
+        agent.poll()
+    return (time.process_time() - began) / count
+
+
+class Syncs:
+    """Counts the fsyncs of this process while the context lasts."""
+
+    def __enter__(self) -> Self:
+        self.count, self.seconds = 0, 0.0
+        self._fsync = os.fsync
+        os.fsync = self._count  # type: ignore[assignment] # the agent gives it what it takes
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.fsync = self._fsync
+
+    def _count(self, file: Any) -> None:
+        began = time.perf_counter()
+        self._fsync(file)
+        self.seconds += time.perf_counter() - began
+        self.count += 1
+
+    @property
+    def mean_ms(self) -> float:
+        return 1000 * self.seconds / max(1, self.count)
+
+
+def curl(server: RunningServer, package_id: str, folder: Path) -> tuple[float, float]:
+    """Seconds of one curl for the same fragments, to files, and of sha256sum for those."""
     count = len(list(server.package_folder(package_id).glob(f"{package_id}-*")))
     url = f"{server.http}/download/{package_id}/{package_id}-[1-{count}]"
     target = folder / "curl"
@@ -83,7 +176,10 @@ def curl(server: RunningServer, package_id: str, folder: Path) -> float:
         check=True,
         env={**os.environ, "no_proxy": "*"},
     )
-    return time.perf_counter() - began
+    fetched = time.perf_counter()
+    files = map(str, target.iterdir())
+    subprocess.run([program("sha256sum"), *files], check=True, stdout=subprocess.DEVNULL)
+    return fetched - began, time.perf_counter() - fetched
 
 
 def daemon(computer: TrancheAgent) -> Iterator[Result]:
