@@ -91,7 +91,10 @@ def reason(situation: Situation, now: datetime) -> str:
     code = ResultCode.parse(situation.status)
     if code.is_final:
         return _ended(meaning(code), situation.told)
-    return _hindrance(situation) or _contact(situation, now) or _pending(situation, code)
+    silence = _contact(situation, now)
+    if silence and situation.told is not None:
+        silence = f"{silence}. Its last word: {sentence(situation.told)}"
+    return _hindrance(situation) or silence or _pending(situation, code)
 
 
 def meaning(code: ResultCode) -> str:

@@ -6,12 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from deploy_server.config import load
 from deploy_server.storage.database import make_engine, session_factory
+from deploy_server.storage.models import Activation, AgentEvent
 from tests.support import factories as make
+from tests.support.apps import OURS
 from tests.support.cli import Cli
+from tests.support.clock import START
 
 PC1, PC2, PC3 = (f"pc{number}-2026-01-02-03-04-05" for number in (1, 2, 3))
 PACKAGE = "1800000001"
@@ -59,6 +63,33 @@ def test_computers_are_listed_searched_shown_and_deleted(cli: Cli) -> None:
     assert [each["device_id"] for each in rows(cli, "computer", "list")] == [PC3]
     assert "there is no computer" in cli.refused("computer", "delete", PC1)
     assert "there is no computer" in cli.refused("computer", "show", "nobody")
+
+
+def test_a_computer_shows_what_its_agent_said_and_what_was_taken_back(cli: Cli) -> None:
+    with database(cli) as session:
+        pc = make.make_computer(session, device_id="pc9-2026-01-02-03-04-05", agent=OURS)
+        activation = session.scalars(select(Activation)).one()
+        make.make_assignment(session, pc, activation, status="NOTIFIED", attempt=7)
+        session.add(
+            AgentEvent(
+                computer_id=pc.id, package_id=int(PACKAGE), attempt=7, event_id="1",
+                received_at=START, at=START, state="RUNNING", reason="", output="a\x1b[2Jb",
+                truncated=False,
+            )
+        )  # fmt: skip
+    shown = json.loads(cli.ok("computer", "show", pc.device_id, "--json"))
+    (found,) = shown["deployments"]
+    assert (found["state"], found["state_at"]) == ("RUNNING", "2026-11-21T10:00:00Z")
+    assert (found["output"], found["truncated"], found["exit_code"]) == ("a\x1b[2Jb", False, None)
+    assert shown["withdrawn"] == []
+    assert "It runs on the computer" in cli.ok("computer", "show", pc.device_id)
+    cli.ok("unassign", PACKAGE, "--computer", pc.device_id)
+    (taken,) = json.loads(cli.ok("computer", "show", pc.device_id, "--json"))["withdrawn"]
+    assert (taken["package"], taken["name"], taken["word"]) == (PACKAGE, "tool", "")
+    table = cli.ok("computer", "show", pc.device_id)
+    assert "Taken back after the agent was told:" in table
+    assert "not answered yet" in table
+    assert "\x1b" not in table
 
 
 def test_a_wrong_expression_points_at_the_character(cli: Cli) -> None:

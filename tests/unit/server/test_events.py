@@ -245,6 +245,15 @@ def test_what_the_server_knows_to_be_in_the_way_goes_first(site: Site) -> None:
     assert "switched off" in reason(site)
 
 
+def test_a_silent_computer_s_last_word_is_told_with_the_silence(site: Site) -> None:
+    site.take(site.event(1, done=1, total=4))
+    site.wire.clock.advance(days=3)
+    assert reason(site) == (
+        "No contact for 3 days, expected every 60 minutes."
+        " Its last word: Downloading, 1 of 4 fragments (said 2026-11-21 10:00 UTC)"
+    )
+
+
 def test_a_result_has_the_agent_s_words_beside_its_meaning(site: Site) -> None:
     said = "ended with ERR_DOWNLOAD_INFO: 5 times in a row: 404"
     site.take(site.event(1, state="DONE", reason=said))
