@@ -42,7 +42,7 @@ class Screen:
         read, write = os.pipe()
         command = [program("Xvfb"), "-displayfd", str(write), "-screen", "0", "800x600x24"]
         self._server = subprocess.Popen(
-            [*command, "-nolisten", "tcp", "-ac"],
+            [*command, "-nolisten", "tcp", "-ac", "-r"],  # keys do not repeat by themselves
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(write,),
@@ -100,12 +100,12 @@ class Screen:
         return Place(found[0], *(int(facts[name]) for name in ("X", "Y", "WIDTH", "HEIGHT")))
 
     def press_right(self) -> None:
-        """Click the right button of the dialog: the first of the replies."""
+        """Click the right button of the dialog: what goes on."""
         place = self.window()
         self._sweep(place, range(place.width - 30, 0, -15))
 
     def press_left(self) -> None:
-        """Click the left button of the dialog: the last of the replies."""
+        """Click the left button of the dialog: what puts off, else what cancels."""
         place = self.window()
         self._sweep(place, range(30, place.width, 15))
 

@@ -98,7 +98,10 @@ def _zenity(question: Question) -> list[str]:
     # \n and the like in a text, so a backslash is doubled.
     markup = _with_hint(to_pango(question.text), question.hint, "\n\n")
     text = markup.replace("\\", "\\\\")
-    buttons = [f"--extra-button={LABELS[each]}" for each in reversed(question.replies)]
+    # The first one has the keyboard: whoever is typing in another window when this one comes up
+    # must not start anything, and rather put it off than cancel it.
+    order = sorted(question.replies, key=[Reply.LATER, Reply.CANCEL, Reply.DONE, Reply.NOW].index)
+    buttons = [f"--extra-button={LABELS[each]}" for each in order]
     return ["--question", "--switch", f"--title={TITLE}", f"--text={text}", "--width=480", *buttons]
 
 

@@ -120,7 +120,7 @@ def test_asked_confirmed_restarted_and_reported(
 
 
 def test_cancelled(desk: Desk, start: Callable[[], "subprocess.Popen[str]"]) -> None:
-    package = desk.deploy(*NOTIFY, "--notify-countdown", "600")
+    package = desk.deploy("--notify-text", "?", "--notify-countdown", "600", "--can-abort")
     start()
     desk.screen.press_left()
     wait_until(lambda: desk.status(package) == "ERR_ABORTED", "the server knows")

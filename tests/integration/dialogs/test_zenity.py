@@ -57,11 +57,24 @@ def test_the_right_button_is_the_first_answer(screen: Screen, replies: tuple[Rep
     assert asked.reply() is replies[0]
 
 
-@pytest.mark.parametrize("replies", [(Reply.NOW, Reply.LATER), ALL])
-def test_the_left_button_is_the_last_answer(screen: Screen, replies: tuple[Reply, ...]) -> None:
+TWO_OR_MORE = [(Reply.NOW, Reply.LATER), (Reply.NOW, Reply.CANCEL), ALL]
+
+
+@pytest.mark.parametrize("replies", TWO_OR_MORE)
+def test_the_left_button_is_another(screen: Screen, replies: tuple[Reply, ...]) -> None:
     asked = Asked(screen, *replies)
     screen.press_left()
-    assert asked.reply() is replies[-1]
+    assert asked.reply() is replies[1]
+
+
+@pytest.mark.parametrize("key", ["Return", "space"])
+@pytest.mark.parametrize("replies", TWO_OR_MORE)
+def test_a_key_meant_for_another_window_starts_nothing(
+    screen: Screen, replies: tuple[Reply, ...], key: str
+) -> None:
+    asked = Asked(screen, *replies)
+    screen.key(key)
+    assert asked.reply() is replies[1]
 
 
 def test_a_window_that_is_closed_is_no_answer(screen: Screen) -> None:

@@ -28,8 +28,8 @@ def test_zenity_comes_first() -> None:
         "--title=Software installation",
         "--text=--ok <b>A</b>\\\\n\n\nIt starts by itself in 1 min.",
         "--width=480",
-        "--extra-button=Cancel this installation",
         "--extra-button=Later",
+        "--extra-button=Cancel this installation",
         "--extra-button=Start now",
     ]
 
