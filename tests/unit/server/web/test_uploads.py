@@ -1,5 +1,7 @@
 """Uploads as a resource: resumed at their offset, owned, limited, swept."""
 
+import errno
+import io
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,29 @@ def test_more_than_was_announced_is_refused(admin: Browser, console: Console) ->
     answer = put(admin, url, bytes(11))
     assert answer.status_code == 413
     assert list(console.config.uploads.glob("*.lock")) == []
+
+
+class FullDisk(io.FileIO):
+    """A file on a disk that has no room."""
+
+    def write(self, data: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_said_and_nothing_of_the_form_stays(
+    admin: Browser, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = console.config.uploads
+    monkeypatch.setattr(
+        UploadStore, "writer", lambda self, upload: FullDisk(place / f"{upload.id}.bytes", "w+")
+    )
+    form = {"name": "x", "os": "linux", "action": "LAUNCH", "target": "install.sh", "do": "build"}
+    admin.get("/packages/build")
+    answer = admin.post("/packages/build", {**form, "file": (io.BytesIO(ARCHIVE), "a.tar.gz")})
+    assert answer.status_code == 503
+    assert "The upload cannot be written: No space left on device." in answer.text
+    assert "Free some space" in answer.text
+    assert list(place.iterdir()) == []
 
 
 def test_another_person_does_not_see_it(admin: Browser, console: Console) -> None:
