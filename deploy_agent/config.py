@@ -8,6 +8,7 @@ their own. Source: contract.md 3.
 import difflib
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -18,8 +19,13 @@ from urllib.parse import urlsplit, urlunsplit
 from deploy_agent.domain.errors import ConfigError
 from deploy_agent.domain.rate import FORMS, Rate
 
-SYSTEM_FILE = Path("/etc/deploy-agent/agent.toml")
-SYSTEM_STATE = Path("/var/lib/deploy-agent")
+if sys.platform == "win32":
+    _DATA = Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "Tranche"
+    SYSTEM_FILE = _DATA / "agent.toml"
+    SYSTEM_STATE = _DATA / "state"
+else:
+    SYSTEM_FILE = Path("/etc/deploy-agent/agent.toml")
+    SYSTEM_STATE = Path("/var/lib/deploy-agent")
 ENVIRONMENT = "DEPLOY_AGENT_"
 SERVER_PATH = "/ocsinventory"
 
@@ -91,11 +97,20 @@ def default_file() -> Path:
     named = os.environ.get(f"{ENVIRONMENT}CONFIG")
     if named:
         return Path(named)
-    if SYSTEM_FILE.exists() or (hasattr(os, "geteuid") and os.geteuid() == 0):
+    if SYSTEM_FILE.exists() or _may_write_system_file():
         return SYSTEM_FILE
     from platformdirs import user_config_path  # rarely needed, and it takes its time
 
     return user_config_path("deploy-agent") / "agent.toml"
+
+
+def _may_write_system_file() -> bool:
+    """Whether this is the user whose configuration is the system's."""
+    if sys.platform == "win32":
+        import ctypes
+
+        return bool(ctypes.windll.shell32.IsUserAnAdmin())
+    return os.geteuid() == 0
 
 
 def load(

@@ -33,6 +33,10 @@ def install(given: dict[str, Path], root: Path) -> None:
     root = root.absolute()
     file = config_file(given)
     state = given.get("state")
+    command = [str(own_program()), "--config", str(file)]
+    command += [] if state is None else ["--state", str(state.absolute())]
+    command += ["run"]
+    require_systemd(command)
     # The service has no environment of anybody's, so the file has to say everything.
     config = load(file, {}, {"state": state})
     if root == SYSTEM:
@@ -40,10 +44,6 @@ def install(given: dict[str, Path], root: Path) -> None:
         for what, path in config.believed(file):
             check_believable(path, what)
         check_program(own_program())
-    command = [str(own_program()), "--config", str(file)]
-    command += [] if state is None else ["--state", str(config.state)]
-    command += ["run"]
-    require_systemd(command)
     for line in Service(root).install(command):
         click.echo(line)
     click.echo(f"It works for {config.server} by {file}. Look at it: deploy-agent check")

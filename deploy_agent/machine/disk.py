@@ -7,6 +7,8 @@ numbered write, or forgets what was not synced.
 import errno
 import json
 import os
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any, BinaryIO
 from deploy_agent.domain.errors import StoreError
 from deploy_agent.machine.trees import remove_tree
 
+_TRIES, _TRY_S = 40, 0.05
 PART = ".part"  # files of this name are not finished; whoever finds one may remove it
 
 
@@ -76,7 +79,7 @@ class Disk:
 
     def rename(self, source: Path, target: Path) -> None:
         """Give a synced file its name, for good; what had it is gone."""
-        source.replace(target)
+        _replace(source, target)
         self.sync_folder(target.parent)
 
     def make_folder(self, path: Path) -> None:
@@ -116,6 +119,17 @@ class Disk:
     def part_of(path: Path) -> Path:
         """Return the name under which `path` is written."""
         return path.with_name(path.name + PART)
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Give `source` the name of `target`."""
+    if sys.platform == "win32":  # there nobody replaces what somebody, 'status' perhaps, reads
+        for _ in range(_TRIES):
+            with suppress(PermissionError):
+                source.replace(target)
+                return
+            time.sleep(_TRY_S)
+    source.replace(target)
 
 
 def write_json(disk: Disk, path: Path, value: Mapping[str, Any]) -> None:

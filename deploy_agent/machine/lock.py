@@ -8,7 +8,7 @@ from typing import Self
 
 from deploy_agent.domain.errors import LockHeld, StoreError
 from deploy_agent.machine.disk import writing_state
-from deploy_agent.machine.owners import is_root, weak_spot
+from deploy_agent.machine.owners import is_root, make_private, weak_spot
 
 _LOCKS = Path("/proc/locks")
 
@@ -43,7 +43,7 @@ class InstanceLock:
             StoreError: the folder cannot be written, or others can write it too.
         """
         with writing_state(self._path):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._path.parent)
             check_owner(self._path.parent)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:

@@ -5,11 +5,14 @@ sshd's StrictModes: everything on the way belongs to root and is written by nobo
 like /tmp (sticky) is good for what root has in it, because others can neither rename nor remove
 that.
 
-Windows has no such owners and modes; there nothing is looked at.
+Windows has no such owners and modes; there nothing is looked at, and a folder of the agent's is
+kept from others when it is made.
 """
 
+import errno
 import os
 import stat
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,7 @@ from deploy_agent.domain.errors import ConfigError
 ROOT = frozenset({0})
 LINKS_MAX = 40  # as many as the kernel follows
 
+_SYSTEM, _ADMINISTRATORS = "S-1-5-18", "S-1-5-32-544"
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -93,6 +97,25 @@ def check_believable(path: Path, what: str) -> None:
         hint = "Put it where only root can write, for instance into /etc/deploy-agent"
     where = "it" if spot.path == path else f"'{spot.path}'"
     raise ConfigError(f"root does not believe {what} '{path}', because {where} {spot.why}", hint)
+
+
+def make_private(folder: Path) -> None:
+    """Make `folder`, for this user alone, with what is missing above it; one that is there stays.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if folder.is_dir():
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if sys.platform == "win32":
+        # Below ProgramData everybody may put files, and modes mean nothing there.
+        grants = [f"*{sid}:(OI)(CI)F" for sid in (_SYSTEM, _ADMINISTRATORS)]
+        command = ["icacls", str(folder), "/inheritance:r", "/grant:r", *grants]
+        done = subprocess.run(command, check=False, capture_output=True)
+        if done.returncode:
+            folder.rmdir()
+            raise PermissionError(errno.EPERM, "icacls cannot keep others out", str(folder))
 
 
 def is_root() -> bool:

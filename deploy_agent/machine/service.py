@@ -4,6 +4,7 @@ Where systemd is installed and does not run (an image in the making, a container
 written and enabled for the next boot.
 """
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -121,11 +122,16 @@ def require_systemd(command: Sequence[str]) -> None:
     Raises:
         AgentError: there is none.
     """
-    if sys.platform != "linux" or shutil.which("systemctl") is None:
-        raise AgentError(
-            "this computer has no systemd, and 'install' knows no other way",
-            f"Let its own means start this with the computer, as root: {' '.join(command)}",
-        )
+    if sys.platform == "linux" and shutil.which("systemctl") is not None:
+        return
+    how, words = "as root", shlex.join(command)
+    if sys.platform == "win32":
+        how = "as SYSTEM, for instance by schtasks /Create /SC ONSTART /RU SYSTEM /TN deploy-agent"
+        words = subprocess.list2cmdline(command)
+    raise AgentError(
+        "this computer has no systemd, and 'install' knows no other way",
+        f"Let its own means start this with the computer, {how}: {words}",
+    )
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -161,7 +167,8 @@ def own_program() -> Path:
     Raises:
         ConfigError: there is none.
     """
-    program = Path(sys.executable).with_name("deploy-agent")
+    suffix = ".exe" if sys.platform == "win32" else ""
+    program = Path(sys.executable).with_name(f"deploy-agent{suffix}")
     if not program.exists():
         raise ConfigError(
             f"there is no program '{program}', which the service would run",

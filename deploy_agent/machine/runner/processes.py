@@ -45,16 +45,27 @@ def environment(inherited: Mapping[str, str], install_path: Path) -> dict[str, s
 if sys.platform == "win32":
 
     def spawn_runner(command: Sequence[str], env: Mapping[str, str], log: int, lock: int) -> None:
-        """Start the runner, tied to nothing of ours; it takes the lock itself."""
+        """Start the runner, tied to nothing of ours; it takes the lock itself.
+
+        Raises:
+            OSError: it did not start.
+        """
+        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+        try:
+            _popen(command, env, log, flags | subprocess.CREATE_BREAKAWAY_FROM_JOB)
+        except PermissionError:
+            # The agent is in a job that nobody may leave, as under some task schedulers. The runner
+            # starts inside it, and ends with it.
+            _popen(command, env, log, flags)
+
+    def _popen(command: Sequence[str], env: Mapping[str, str], log: int, flags: int) -> None:
         subprocess.Popen(
             command,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,
-            creationflags=subprocess.DETACHED_PROCESS
-            | subprocess.CREATE_NEW_PROCESS_GROUP
-            | subprocess.CREATE_BREAKAWAY_FROM_JOB,
+            creationflags=flags,
         )
 
     def group_options() -> dict[str, Any]:
