@@ -38,6 +38,7 @@ def test_search_finds_and_says_how_many(admin: Browser, console: Console) -> Non
     assert names(page) == ["lyon-0", "lyon-1", "lyon-2"]
     assert "3 computers" in page
     assert "Deploy to all 3" in page
+    assert "1–1\n    of 1 computer\n" in admin.get("/computers?q=tag+=+paris").text
     assert names(admin.get("/computers?q=tag+=+lyon&sort=name&desc=1").text)[0] == "lyon-2"
     assert "No computer matches" in admin.get("/computers?q=name+=+none").text
 

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 
 from deploy_server.storage.models import Package
+from deploy_server.web.formats import plural
 from tests.support.archive_bytes import tar_gz
 from tests.support.console import Browser, Console
 from tests.support.factories import (
@@ -87,7 +88,7 @@ def test_counters_are_links_to_the_lists_they_count(admin: Browser, console: Con
     for _, address, count in links:
         listed = admin.get(address.replace("&amp;", "&")).text
         assert f"1–{count}" in listed
-        assert f"of {count} computers" in re.sub(r"\s+", " ", listed)
+        assert f"of {plural(int(count), 'computer')} " in re.sub(r"\s+", " ", listed)
 
 
 def test_long_lists_have_pages(admin: Browser, console: Console) -> None:
