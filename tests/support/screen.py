@@ -42,7 +42,8 @@ class Screen:
         read, write = os.pipe()
         command = [program("Xvfb"), "-displayfd", str(write), "-screen", "0", "800x600x24"]
         self._server = subprocess.Popen(
-            [*command, "-nolisten", "tcp", "-ac", "-r"],  # keys do not repeat by themselves
+            # Keys do not repeat by themselves, and nothing begins anew with its last window.
+            [*command, "-nolisten", "tcp", "-ac", "-r", "-noreset"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(write,),
