@@ -6,6 +6,7 @@ which is written and removed. Works beside a daemon.
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from deploy_agent.config import AgentConfig
+from deploy_agent.domain.asking import Kind
 from deploy_agent.domain.errors import AgentError, StoreError
 from deploy_agent.domain.record import UnreadableRecord
 from deploy_agent.domain.state import State
@@ -32,6 +34,7 @@ FILES_MIN = 1000  # of the file system's
 CA_SOON = timedelta(days=30)
 CLOCK_OFF = timedelta(minutes=5)
 CLOCK_BAD = timedelta(minutes=1)
+DIALOG_TOOLS = ("zenity", "kdialog")
 SILENT = timedelta(hours=48)  # without contact, whatever the interval is
 
 
@@ -86,6 +89,7 @@ def findings(config: AgentConfig, file: Path) -> Iterator[Finding]:
         ("clock", server.clock),
         ("last contact", lambda: _last_contact(files.memory().load(), config, now)),
         ("results", lambda: _results(files, now)),
+        ("dialogs", _dialogs),
     ]
     if config.basic_auth_file is not None:
         looks.insert(2, ("basic_auth_file", lambda: _credentials(config)))
@@ -292,6 +296,23 @@ def _results(files: StateFiles, now: datetime) -> str:
     if now - ended_at > timedelta(hours=1):
         raise AgentError(said, "They are kept and told as soon as the server can be reached")
     return said
+
+
+def _dialogs() -> str:
+    if sys.platform == "win32":
+        return "the system's own"
+    from deploy_agent.machine.dialogs.sessions import find_sessions
+
+    tools = [name for name in DIALOG_TOOLS if shutil.which(name)]
+    if tools:
+        return f"by {tools[0]}"
+    if any(each.kind is Kind.SCREEN for each in find_sessions()):
+        raise Warn(
+            f"somebody is logged in on a screen, and neither {' nor '.join(DIALOG_TOOLS)} is there "
+            "to ask them; packages that ask would wait",
+            "Install one of them",
+        )
+    return "nobody is logged in on a screen; on terminals nothing is needed"
 
 
 def _ago(time: timedelta) -> str:

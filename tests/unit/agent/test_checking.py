@@ -33,6 +33,7 @@ NAMES = [
     "clock",
     "last contact",
     "results",
+    "dialogs",
 ]
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="this takes root")
 
@@ -282,3 +283,34 @@ def test_results_that_the_server_does_not_have(contacted: Pc) -> None:
     assert (level, f"of {ID}, is 5 h old" in text) == ("failed", True)
     record.write_text("{")
     assert "cannot be read" in check(contacted, status=1)["results"][1]
+
+
+# Users.
+
+
+class Screen:
+    kind = checking.Kind.SCREEN
+
+
+@pytest.mark.parametrize(
+    ("tools", "there", "level", "words"),
+    [
+        (["kdialog"], [Screen], "ok", "by kdialog"),
+        (["zenity", "kdialog"], [], "ok", "by zenity"),
+        ([], [], "ok", "nobody"),
+        ([], [Screen], "warning", "Install one"),
+    ],
+)
+def test_what_asks_users(
+    contacted: Pc,
+    monkeypatch: pytest.MonkeyPatch,
+    tools: list[str],
+    there: list[type[Screen]],
+    level: str,
+    words: str,
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in tools else None)
+    monkeypatch.setattr("deploy_agent.machine.dialogs.sessions.find_sessions", lambda: there)
+    found = check(contacted, status=0)["dialogs"]
+    assert found[0] == level
+    assert words in found[1]

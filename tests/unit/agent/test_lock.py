@@ -72,3 +72,18 @@ def test_root_does_not_work_in_a_folder_that_others_write(
     with pytest.raises(StoreError, match="others"), InstanceLock(folder / "lock"):
         pass
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root does what others may not decide")
+def test_nor_in_one_that_others_can_put_another_in_the_place_of(tmp_path: Path) -> None:
+    (tmp_path / "above/state").mkdir(mode=0o700, parents=True)
+    (tmp_path / "above").chmod(0o777)
+    with (
+        pytest.raises(StoreError, match=r"'.*/above' may be written by others.*--state"),
+        InstanceLock(tmp_path / "above/state/lock"),
+    ):
+        pass
+    os.chown(tmp_path / "above", 12345, 0)
+    (tmp_path / "above").chmod(0o755)
+    with pytest.raises(StoreError, match="belongs to"), InstanceLock(tmp_path / "above/new/lock"):
+        pass
