@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from deploy_server.config import ServerConfig, data_dir, load
 from deploy_server.domain.errors import DeployError
+from deploy_server.services.audit import act_for
 from deploy_server.storage import schema
 from deploy_server.storage.database import make_engine, session_factory
 from deploy_server.storage.types import utc_text
@@ -162,6 +163,7 @@ class Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn what people can mend into `Refusal`."""
+        act_for(actor(), "command line")
         try:
             return super().invoke(ctx)
         except DeployError as error:

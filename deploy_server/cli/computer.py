@@ -83,7 +83,7 @@ def show_command(data: Path, device_id: str, as_json: bool) -> None:
 def delete_command(data: Path, device_ids: tuple[str, ...]) -> None:
     """Forget computers; their results stay in history, and an agent that contacts is back."""
     with open_session(data) as session, session.begin():
-        number = computers.delete_computers(session, device_ids, actor=actor())
+        number = computers.delete_computers(session, device_ids, actor=actor(), now=now())
     say(f"Deleted {counted(number, 'computer')}")
 
 

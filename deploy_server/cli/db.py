@@ -9,7 +9,9 @@ from sqlalchemy import Engine
 
 from deploy_server.cli.common import data_option, now, open_server, say
 from deploy_server.config import load
+from deploy_server.services.audit import sweep_audit
 from deploy_server.services.events import sweep_events
+from deploy_server.services.settings import audit_days
 from deploy_server.services.sweeping import sweep_orphans
 from deploy_server.services.tidying import remove_unreferenced
 from deploy_server.storage import schema
@@ -50,6 +52,7 @@ def sweep(data: Path) -> None:
         with session.begin():
             said += remove_unreferenced(session)
         said += sweep_events(session, now())
+        said += sweep_audit(session, audit_days(session), now())
     if removed := UploadStore(config.uploads, config.max_package_bytes).sweep(now()):
         said.append(f"files of uploads that nobody went on with: {removed} removed")
     for sentence in said or ["Nothing to do"]:

@@ -92,7 +92,7 @@ def show_command(data: Path, name: str, as_json: bool) -> None:
 def delete_command(data: Path, name: str) -> None:
     """Remove a group, its settings and its assignments; no computer is touched."""
     with open_session(data) as session, session.begin():
-        groups.delete_group(session, name)
+        groups.delete_group(session, name, now=now())
     say(f"Deleted the group {name}")
 
 

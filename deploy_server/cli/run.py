@@ -11,7 +11,9 @@ import click
 
 from deploy_server.cli.common import data_option, now, open_server
 from deploy_server.config import FACES, load
+from deploy_server.services.audit import sweep_audit
 from deploy_server.services.events import sweep_events
+from deploy_server.services.settings import audit_days
 from deploy_server.services.sweeping import sweep_orphans
 from deploy_server.storage.fragments import LocalFragmentStore
 
@@ -57,7 +59,9 @@ def _sweep(data: Path) -> None:
     """Put package files in order and forget what is old; what was done is logged."""
     with open_server(data) as (config, session):
         sweep_orphans(session, LocalFragmentStore(config.download, config.staging), now())
-        for sentence in sweep_events(session, now()):
+        said = sweep_events(session, now())
+        said += sweep_audit(session, audit_days(session), now())
+        for sentence in said:
             log.info("%s", sentence)
 
 

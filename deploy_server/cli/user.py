@@ -77,7 +77,7 @@ def disable(data: Path, name: str) -> None:
 def enable(data: Path, name: str) -> None:
     """Let somebody in again who was disabled, or locked after too many wrong passwords."""
     with open_session(data) as session, session.begin():
-        enabled = accounts.enable_user(session, name)
+        enabled = accounts.enable_user(session, name, now=now())
     say(f"{enabled.name} may log in again")
 
 
@@ -89,6 +89,6 @@ def password(data: Path, name: str, password_file: Path | None) -> None:
     """Give somebody another password; they are logged out everywhere."""
     new, made = take_password(password_file)
     with open_session(data) as session, session.begin():
-        changed = accounts.set_password(session, name, new)
+        changed = accounts.set_password(session, name, new, now=now())
     say(f"{changed.name} has another password")
     show_password(changed.name, new, made=made)

@@ -175,6 +175,15 @@ OPTIONS = (
         scopes=(GLOBAL,),
     ),
     Option(
+        "AUDIT_DAYS",
+        "0",
+        "How long the audit log is kept; 0 keeps it for ever.",
+        unit="days",
+        minimum=0,
+        maximum=36_500,
+        scopes=(GLOBAL,),
+    ),
+    Option(
         "AGENTS_OVER_HTTP",
         "0",
         "Agents may report over plain HTTP, where anybody on the way can read and change it.",

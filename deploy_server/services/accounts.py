@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import Conflict, NotFound, SpecError
+from deploy_server.services import audit
 from deploy_server.storage.models import User
 from deploy_server.storage.types import fold
 
@@ -118,6 +119,7 @@ def add_user(
     )
     session.add(user)
     session.flush()
+    audit.record(session, "user.add", user.name, now=now, after=_said(user))
     return user
 
 
@@ -131,7 +133,9 @@ def check_new(name: str, password: str) -> None:
     _checked_password(password, name)
 
 
-def change_user(session: Session, name: str, *, role: str, tags: Sequence[str]) -> User:
+def change_user(
+    session: Session, name: str, *, role: str, tags: Sequence[str], now: datetime
+) -> User:
     """Give somebody another role and other tags; they have to log in again.
 
     Raises:
@@ -142,8 +146,10 @@ def change_user(session: Session, name: str, *, role: str, tags: Sequence[str]) 
     user = get_user(session, name)
     if _checked_role(role) != "superadmin" or tags:
         _keep_one_superadmin(session, user)
+    before = _said(user)
     user.role, user.tags = role, _checked_tags(tags)
     user.session_epoch += 1
+    audit.record(session, "user.change", user.name, now=now, before=before, after=_said(user))
     return user
 
 
@@ -159,10 +165,11 @@ def disable_user(session: Session, name: str, *, now: datetime) -> User:
         _keep_one_superadmin(session, user)
         user.disabled_at = now
         user.session_epoch += 1
+        audit.record(session, "user.disable", user.name, now=now)
     return user
 
 
-def enable_user(session: Session, name: str) -> User:
+def enable_user(session: Session, name: str, *, now: datetime) -> User:
     """Let somebody in again who was disabled or locked out.
 
     Raises:
@@ -171,10 +178,11 @@ def enable_user(session: Session, name: str) -> User:
     user = get_user(session, name)
     user.disabled_at = user.locked_until = None
     user.failed_logins = 0
+    audit.record(session, "user.enable", user.name, now=now)
     return user
 
 
-def set_password(session: Session, name: str, password: str) -> User:
+def set_password(session: Session, name: str, password: str, *, now: datetime) -> User:
     """Give somebody another password; they are logged out everywhere and no longer locked.
 
     Raises:
@@ -185,6 +193,7 @@ def set_password(session: Session, name: str, password: str) -> User:
     user.password_hash = hash_password(password, user.name)
     user.session_epoch += 1
     user.failed_logins, user.locked_until = 0, None
+    audit.record(session, "user.password", user.name, now=now)
     return user
 
 
@@ -248,6 +257,11 @@ def make_password() -> str:
     """A password that can be read out and typed: 77 bits, like ``k7mf-2xqp-9hwd-tz4n``."""
     groups = ("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
     return "-".join(groups)
+
+
+def _said(user: User) -> dict[str, object]:
+    """What somebody may do, for the audit log."""
+    return {"role": user.role, "tags": list(user.tags)}
 
 
 def perimeter_of(user: User) -> frozenset[str] | None:

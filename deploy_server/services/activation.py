@@ -12,6 +12,7 @@ from deploy_agent.wire.result import ResultClass
 from deploy_server.config import ServerConfig
 from deploy_server.domain.errors import Conflict, NotFound
 from deploy_server.domain.location import Location
+from deploy_server.services import audit
 from deploy_server.services.checking import Check, check_locations, read_locations
 from deploy_server.services.packages import Impact
 from deploy_server.services.settings import get_setting
@@ -86,6 +87,10 @@ def activate(
     except IntegrityError as error:
         session.rollback()
         raise _same(package, None) from error
+    where = {"info_url": made.info_url, "fragment_url": made.fragment_url, "name": package.name}
+    audit.record(
+        session, "package.activate", f"{package.id} A{made.id}", now=now, actor=actor, after=where
+    )
     log.info("%s activated package %s as A%s", actor, package.id, made.id)
     return made
 
@@ -128,13 +133,18 @@ def deactivate(
         delete(Assignment).where(*mine, Assignment.status_class == ResultClass.WAITING)
     )
     groups = session.execute(delete(GroupAssignment).where(GroupAssignment.activation_id.in_(ids)))
-    log.info("%s ended the activations %s", actor, ids)
-    return Impact(
+    ended = Impact(
         activations=len(ids),
         waiting=_count(waiting),
         notified=notified or 0,
         groups=_count(groups),
     )
+    for each in activations:
+        where = {"info_url": each.info_url, "fragment_url": each.fragment_url}
+        target = f"{each.package_id} A{each.id}"
+        audit.record(session, "package.deactivate", target, now=now, actor=actor, before=where)
+    log.info("%s ended the activations %s", actor, ids)
+    return ended
 
 
 def _count(result: object) -> int:

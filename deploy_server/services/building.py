@@ -19,6 +19,7 @@ from deploy_server.domain.errors import Conflict
 from deploy_server.domain.layout import Content, digest_of, info_of
 from deploy_server.domain.package import check_spec
 from deploy_server.domain.spec import PackageSpec
+from deploy_server.services import audit
 from deploy_server.services.filling import bare_name, fill, kind_of, put_info
 from deploy_server.services.intake import Intake, Progress
 from deploy_server.services.settings import get_setting
@@ -104,6 +105,8 @@ def build_package(
         _describe(package, spec, content, name if intake else "")
         staging.publish()
         session.add(package)
+        after = {**described(spec), "size": package.size, "file_name": package.file_name}
+        audit.record(session, "package.build", str(package_id), now=now, actor=actor, after=after)
         settle(session, staging, package)
     log.info("%s built package %s", actor, package_id)
     return package

@@ -15,6 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from deploy_server.domain.errors import NotFound, SpecError
 from deploy_server.domain.inventory import SOFTWARE
+from deploy_server.services import audit
 from deploy_server.storage.membership import groups_of
 from deploy_server.storage.models import (
     Computer,
@@ -335,7 +336,12 @@ def computer_ids(
 
 
 def delete_computers(
-    session: Session, device_ids: Sequence[str], *, actor: str, perimeter: Perimeter = None
+    session: Session,
+    device_ids: Sequence[str],
+    *,
+    actor: str,
+    now: datetime,
+    perimeter: Perimeter = None,
 ) -> int:
     """Remove computers with their inventories and assignments; results stay in history.
 
@@ -352,6 +358,8 @@ def delete_computers(
         of_them = (Setting.scope == "computer") & Setting.scope_id.in_(batch_ids)
         session.execute(delete(Setting).where(of_them))
         session.execute(delete(Computer).where(Computer.id.in_(batch_ids)))
+    gone = list(dict.fromkeys(device_ids))
+    audit.record_each(session, "computer.delete", gone, now=now, actor=actor)
     return len(ids)
 
 

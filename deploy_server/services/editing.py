@@ -19,6 +19,7 @@ from deploy_server.domain.errors import NotFound, StorageError
 from deploy_server.domain.layout import Content, info_of, package_name
 from deploy_server.domain.package import check_spec
 from deploy_server.domain.spec import PackageSpec
+from deploy_server.services import audit
 from deploy_server.services.building import (
     OPTIONS,
     content_fields,
@@ -110,10 +111,24 @@ def edit_package(
         put_info(staging, info_of(package_id, spec, content, revision))
         staging.publish()
         package = _read(session, package_id, lock=True)
-        values = {**described(spec), **content_fields(spec, content), "file_name": name}
+        values = {
+            **described(spec),
+            **content_fields(spec, content),
+            "file_name": name,
+            "revision": revision,
+        }
+        was = {column: getattr(package, column) for column in values}
         for column, value in values.items():
             setattr(package, column, value)
-        package.revision = revision
+        audit.record(
+            session,
+            "package.edit",
+            str(package_id),
+            now=now,
+            actor=actor,
+            before=was,
+            after=values,
+        )
         settle(session, staging, package)
     log.info("%s changed package %s to revision %s", actor, package_id, revision)
     return package

@@ -16,6 +16,7 @@ from deploy_server.domain.group import (
     check_name,
     check_visible,
 )
+from deploy_server.services import audit
 from deploy_server.services.computers import ComputerPage, computer_ids, listed_columns, page_of
 from deploy_server.storage.models import Assignment, Computer, Group, GroupMember, Setting
 from deploy_server.storage.search import Searcher, within
@@ -52,6 +53,10 @@ class GroupRow:
     members: int
     created_at: datetime
     created_by: str
+
+
+#: How many computers an entry of the audit log names.
+_NAMED = 200
 
 
 def list_groups(
@@ -143,6 +148,7 @@ def add_group(
         session.add(group)
         session.flush()
         clause = _members(session, group, now)
+    audit.record(session, "group.add", group.name, now=now, actor=actor, after=_said(group))
     return _row(group, _count(session, clause, None))
 
 
@@ -164,6 +170,7 @@ def edit_group(
         Conflict: the new name is taken.
     """
     group = _find(session, name)
+    before = _said(group)
     dynamic = group.kind == "dynamic"
     if expression is not None and not dynamic:
         raise SpecError(
@@ -181,10 +188,13 @@ def edit_group(
             group.visible = check_visible(visible, dynamic)
         session.flush()
         clause = _members(session, group, now)
+    after = _said(group)
+    if after != before:
+        audit.record(session, "group.edit", before["name"], now=now, before=before, after=after)
     return _row(group, _count(session, clause, None))
 
 
-def delete_group(session: Session, name: str) -> None:
+def delete_group(session: Session, name: str, *, now: datetime) -> None:
     """Remove a group with its settings and assignments; what members were told of goes on.
 
     Raises:
@@ -193,7 +203,9 @@ def delete_group(session: Session, name: str) -> None:
     group = _find(session, name)
     session.execute(delete(Assignment).where(*_waiting_through(group)))
     session.execute(delete(Setting).where(Setting.scope == "group", Setting.scope_id == group.id))
+    before = _said(group)
     session.execute(delete(Group).where(Group.id == group.id))
+    audit.record(session, "group.delete", before["name"], now=now, before=before)
 
 
 def include(
@@ -213,7 +225,9 @@ def include(
     """
     group = _changeable(session, name, perimeter)
     ids = computer_ids(session, device_ids, perimeter)
-    return _say_by_hand(session, group, ids, "include", actor, now)
+    changed = _say_by_hand(session, group, ids, "include", actor, now)
+    _record_members(session, "group.include", group, device_ids, now, actor)
+    return changed
 
 
 def exclude(
@@ -234,6 +248,7 @@ def exclude(
     ids = computer_ids(session, device_ids, perimeter)
     changed = _say_by_hand(session, group, ids, "exclude", actor, now)
     _withdraw(session, group, ids)
+    _record_members(session, "group.exclude", group, device_ids, now, actor)
     return changed
 
 
@@ -261,7 +276,27 @@ def reset(
         )
         number += len(gone.all())
     _withdraw(session, group, ids)
+    _record_members(session, "group.reset", group, device_ids, now)
     return number
+
+
+def _said(group: Group) -> dict[str, Any]:
+    """What people said of a group, for the audit log."""
+    names = ("name", "kind", "expression", "description", "visible")
+    return {name: getattr(group, name) for name in names}
+
+
+def _record_members(
+    session: Session,
+    action: str,
+    group: Group,
+    device_ids: Sequence[str],
+    now: datetime,
+    actor: str | None = None,
+) -> None:
+    ids = list(dict.fromkeys(device_ids))
+    after = {"computers": len(ids), "device_ids": ids[:_NAMED]}
+    audit.record(session, action, group.name, now=now, actor=actor, after=after)
 
 
 def _find(session: Session, name: str) -> Group:

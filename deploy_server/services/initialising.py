@@ -122,8 +122,8 @@ def _fill_database(
 def _put_user(session: Session, user: FirstUser, now: datetime) -> None:
     """The user with this password, also where an earlier attempt or server made one."""
     try:
-        accounts.set_password(session, user.name, user.password)
-        accounts.enable_user(session, user.name)
-        accounts.change_user(session, user.name, role="superadmin", tags=[])
+        accounts.set_password(session, user.name, user.password, now=now)
+        accounts.enable_user(session, user.name, now=now)
+        accounts.change_user(session, user.name, role="superadmin", tags=[], now=now)
     except NotFound:
         accounts.add_user(session, user.name, user.password, "superadmin", now=now)

@@ -13,7 +13,7 @@ from deploy_agent.wire.result import ResultClass
 from deploy_server.domain.archive.wrap import zip_stream
 from deploy_server.domain.errors import Conflict, DeployError, NotFound, StorageError
 from deploy_server.domain.layout import package_name
-from deploy_server.services import status, withdrawing
+from deploy_server.services import audit, status, withdrawing
 from deploy_server.services.editing import edit_package, spec_of
 from deploy_server.services.intake import PIECE
 from deploy_server.services.status import PackageStatus
@@ -162,6 +162,8 @@ def delete_packages(
     )
     for package in packages:
         package.deleted_at = now
+        was = {"name": package.name, "revision": package.revision, "size": package.size}
+        audit.record(session, "package.delete", str(package.id), now=now, actor=actor, before=was)
     session.commit()
     log.info("%s deleted packages %s", actor, ids)
     _remove_files(store, ids)

@@ -21,6 +21,7 @@ from deploy_server.domain.settings import (
     find_option,
     resolve,
 )
+from deploy_server.services import audit
 from deploy_server.storage.membership import groups_of
 from deploy_server.storage.models import Computer, Group, Setting
 from deploy_server.storage.quick import Prepared, execute
@@ -170,16 +171,20 @@ def set_setting(
         SpecError: field `name` or `value`.
     """
     option = _option(name, scope)
+    checked = option.check(value)
     row = {
         "scope": scope.kind,
         "scope_id": scope.id,
         "name": option.name,
-        "value": option.check(value),
+        "value": checked,
         "changed_at": now,
         "changed_by": actor,
     }
+    was = session.scalar(select(Setting.value).where(_in_scope(scope), Setting.name == option.name))
     key = ("scope", "scope_id", "name")
     insert_or_update(session, Setting, [row], key, ("value", "changed_at", "changed_by"))
+    if was != checked:
+        _record(session, "setting.set", option, scope, was, checked, actor, now)
     return get_setting(session, option.name, scope)
 
 
@@ -193,9 +198,37 @@ def unset_setting(
     """
     option = _option(name, scope)
     gone = session.execute(
-        delete(Setting).where(_in_scope(scope), Setting.name == option.name).returning(Setting.name)
-    )
-    return gone.first() is not None
+        delete(Setting)
+        .where(_in_scope(scope), Setting.name == option.name)
+        .returning(Setting.value)
+    ).first()
+    if gone is not None:
+        _record(session, "setting.unset", option, scope, gone.value, None, actor, now)
+    return gone is not None
+
+
+def _record(
+    session: Session,
+    action: str,
+    option: Option,
+    scope: Scope,
+    before: str | None,
+    after: str | None,
+    actor: str,
+    now: datetime,
+) -> None:
+    was = None if before is None else {"value": before}
+    is_now = None if after is None else {"value": after}
+    whose = "everybody" if scope.kind == GLOBAL else f"{scope.kind} {_name_of(session, scope)}"
+    target = f"{option.name} of {whose}"
+    audit.record(session, action, target, now=now, actor=actor, before=was, after=is_now)
+
+
+def _name_of(session: Session, scope: Scope) -> str:
+    if scope.kind == "group":
+        return session.scalar(select(Group.name).where(Group.id == scope.id)) or str(scope.id)
+    found = session.scalar(select(Computer.device_id).where(Computer.id == scope.id))
+    return found or str(scope.id)
 
 
 def effective_settings(
@@ -220,6 +253,12 @@ def effective_settings(
         for option in OPTIONS
         if "computer" in option.scopes
     ]
+
+
+def audit_days(session: Session) -> int:
+    """Return for how many days the audit log is kept; 0 is for ever. Leaves no transaction."""
+    with session.begin():
+        return everybody(session).number("AUDIT_DAYS")
 
 
 def everybody(session: Session) -> Effective:

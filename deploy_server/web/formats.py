@@ -80,6 +80,11 @@ class ChartSlice:
     share: float
 
 
+def defused(cell: str) -> str:
+    """Return a cell of a CSV file that no spreadsheet takes for a formula."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
 def init_formats(app: Flask) -> None:
     """Give templates these filters."""
     app.jinja_env.filters.update(

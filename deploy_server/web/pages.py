@@ -43,6 +43,7 @@ MENU = (
     MenuItem("Groups", "groups", "console.groups.index", "group"),
     MenuItem("Settings", "settings", "console.settings.index", "settings"),
     MenuItem("People", "users", "console.users.index", "people", Right.EDIT_USERS),
+    MenuItem("Audit log", "audit", "console.audit.index", "eye", Right.READ_AUDIT),
 )
 
 

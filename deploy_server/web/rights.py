@@ -31,6 +31,7 @@ class Right(Enum):
     DELETE_COMPUTERS = "delete computers"
     EDIT_GLOBAL_SETTINGS = "change settings of everybody"
     EDIT_USERS = "manage the people who may log in"
+    READ_AUDIT = "read who changed what"
 
 
 _VIEWER = frozenset({Right.PUBLIC, Right.READ, Right.ACCOUNT})
@@ -44,6 +45,7 @@ _ADMIN = _OPERATOR | {
     Right.EDIT_GROUPS,
     Right.EDIT_SETTINGS,
     Right.DELETE_COMPUTERS,
+    Right.READ_AUDIT,
 }
 
 #: The rights of each role, by the role's name in the database.
@@ -63,6 +65,7 @@ NOT_WITH_TAGS = frozenset(
         Right.EDIT_USERS,
         Right.DELETE_PACKAGES,
         Right.DEACTIVATE,
+        Right.READ_AUDIT,
     }
 )
 

@@ -19,6 +19,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import Unauthorized
 
 from deploy_server.domain.errors import Forbidden
+from deploy_server.services.audit import act_for
 from deploy_server.storage.models import User
 from deploy_server.web.database import reading_session
 from deploy_server.web.errors import MACHINE_PATHS, wants_html
@@ -176,6 +177,7 @@ def guard() -> ResponseReturnValue | None:
         raise Forbidden("this address has no right attached", hint="Report this mistake")
     if current_user.is_authenticated:
         g.person = cast(Person, current_user._get_current_object())
+    act_for(g.person.name if g.person else "nobody", request.remote_addr or "")
     if right is not Right.PUBLIC:
         if g.person is None:
             return _ask_to_log_in()

@@ -89,6 +89,7 @@ class PostgresDatabases:
             connection.execute("SET session_replication_role = replica")
             connection.execute(";".join(f"DELETE FROM {table}" for table in tables))
             connection.execute(_RESTART_SEQUENCES)
+            connection.execute(_PUT_BY_MIGRATIONS)
             return True
 
 
@@ -103,6 +104,10 @@ _TABLES = """
 _RESTART_SEQUENCES = """
     SELECT setval(oid::regclass, 1, false) FROM pg_class
     WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace
+"""
+_PUT_BY_MIGRATIONS = """
+    INSERT INTO audit_chain (id, removed_number, removed_digest, last_number, last_digest)
+    VALUES (1, 0, repeat('0', 64), 0, repeat('0', 64))
 """
 _DESCRIPTION = """
     SELECT format('%s %s %s %s', attrelid::regclass, attname, atttypid::regtype, attnotnull)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from deploy_server.domain.errors import SpecError
 from deploy_server.domain.search.errors import SearchError
 from deploy_server.domain.search.fields import FieldKind
 from deploy_server.domain.search.tokens import Token
@@ -26,6 +27,21 @@ def read_value(token: Token, kind: FieldKind, operator: str) -> Value:
         SearchError: it is no value of that kind.
     """
     return _READERS.get(kind, _pattern)(token, operator)
+
+
+def read_since(text: str, now: datetime) -> datetime:
+    """Return the moment that `text` names as the language does: 2026-11-21, or 7d for a week ago.
+
+    Raises:
+        SpecError: field `since`.
+    """
+    try:
+        found = _time(Token("word", text.strip(), 0), ">")
+    except SearchError as error:
+        raise SpecError(
+            "since", f"{text[:40]!r} is no time", f"Write {FieldKind.TIME.value}"
+        ) from error
+    return now - found.duration if isinstance(found, Age) else found.start
 
 
 def _pattern(token: Token, operator: str) -> Pattern:

@@ -26,11 +26,12 @@ from deploy_server.domain.assigning import (
     check_schedule,
     why_not,
 )
-from deploy_server.services import withdrawing
+from deploy_server.services import audit, withdrawing
 from deploy_server.services.assigning.targets import (
     Clause,
     check_selection,
     chosen,
+    described,
     find_activation,
     find_group,
     members,
@@ -131,12 +132,27 @@ def assign(
     }
     if selection.group is not None:
         group = find_group(session, selection.group, perimeter)
-        return _assign_group(session, activation.package, group, values, now)
-    assigned, skipped = 0, []
-    for computers in chosen(session, selection, now, perimeter):
-        assigned += _assign_computers(session, activation.package, computers, values, now)
-        skipped += _unsuitable(session, activation.package, computers)
-    return AssignResult(assigned, tuple(skipped))
+        done = _assign_group(session, activation.package, group, values, now)
+    else:
+        assigned, skipped = 0, []
+        for computers in chosen(session, selection, now, perimeter):
+            assigned += _assign_computers(session, activation.package, computers, values, now)
+            skipped += _unsuitable(session, activation.package, computers)
+        done = AssignResult(assigned, tuple(skipped))
+    audit.record(
+        session,
+        "package.assign",
+        f"{activation.package_id} A{activation.id}",
+        now=now,
+        actor=actor,
+        after={
+            **described(session, selection),
+            **{name: values[name] for name in ("force", "schedule", "postcmd", "attempt")},
+            "assigned": done.assigned,
+            "skipped": len(done.skipped),
+        },
+    )
+    return done
 
 
 def assign_again(
@@ -170,6 +186,10 @@ def assign_again(
             .execution_options(synchronize_session=False)
         )
         changed += rowcount(result)
+    again = Selection(computer_ids=computer_ids)
+    after = {**described(session, again), "attempt": attempt, "assigned": changed}
+    target = str(package_id)
+    audit.record(session, "package.assign_again", target, now=now, actor=actor, after=after)
     return changed
 
 

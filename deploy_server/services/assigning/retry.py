@@ -10,6 +10,7 @@ from deploy_agent.wire.terms import PACKAGE_ID_MAX
 from deploy_server.domain.errors import Conflict, NotFound
 from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.assigning.assign import assign_again
+from deploy_server.services.audit import act_for
 from deploy_server.storage.models import Assignment, Computer
 
 
@@ -49,6 +50,7 @@ def retry(
             "Wait for its end, or ask an administrator to assign it again",
         )
     actor = f"its computer {device_id}"
+    act_for(actor, caller.remote)
     if not assign_again(session, package_id, [found.computer_id], actor=actor, now=now):
         raise Conflict(
             f"the activation of package {package_id} has ended",

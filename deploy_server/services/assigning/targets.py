@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
@@ -18,6 +19,8 @@ Clause = ColumnElement[bool]
 
 # Ids in one statement: every database takes that many parameters.
 _BATCH = 10_000
+# Computers that an entry of the audit log names.
+_NAMED = 200
 _ACTIVATION = re.compile(r"[Aa]([0-9]{1,9})\Z", re.ASCII)
 _PACKAGE = re.compile(r"[0-9]{1,10}\Z", re.ASCII)
 _LIST = "List them: deploy-server package activations"
@@ -84,6 +87,21 @@ def check_selection(selection: Selection) -> None:
         raise SpecError(
             "selection", "say which computers, in one way", "Give ids, an expression or a group"
         )
+
+
+def described(session: Session, selection: Selection) -> dict[str, Any]:
+    """Return what was selected, for the audit log; of many computers, the first ones."""
+    if selection.group is not None:
+        return {"group": selection.group}
+    if selection.expression is not None:
+        return {"expression": selection.expression}
+    named: Sequence[str] = selection.device_ids or ()
+    number = len(selection.device_ids or selection.computer_ids or ())
+    if selection.computer_ids is not None:
+        wanted = list(selection.computer_ids)[:_NAMED]
+        ids = select(Computer.device_id).where(Computer.id.in_(wanted)).order_by(Computer.id)
+        named = session.scalars(ids).all()
+    return {"computers": number, "device_ids": list(named)[:_NAMED]}
 
 
 def chosen(

@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import WAITING, ResultClass
 from deploy_server.domain.errors import NotFound, SpecError
-from deploy_server.services import withdrawing
+from deploy_server.services import audit, withdrawing
 from deploy_server.services.assigning.assign import as_columns, rowcount
 from deploy_server.services.assigning.targets import (
     Clause,
     check_selection,
     chosen,
+    described,
     find_activation,
     find_group,
     find_package,
@@ -58,6 +59,22 @@ def unassign(
     Raises:
         As `assign`.
     """
+    number = _taken_back(session, target, selection, not_notified, actor, now, perimeter)
+    whom = {"not_notified": True} if selection is None else described(session, selection)
+    after = {**whom, "unassigned": number}
+    audit.record(session, "package.unassign", target.strip(), now=now, actor=actor, after=after)
+    return number
+
+
+def _taken_back(
+    session: Session,
+    target: str,
+    selection: Selection | None,
+    not_notified: bool,
+    actor: str,
+    now: datetime,
+    perimeter: Perimeter,
+) -> int:
     given = _Given(session, target, actor)
     if not_notified == (selection is not None):
         raise SpecError("selection", "say which computers, or: not notified", "Say one of them")

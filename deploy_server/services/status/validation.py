@@ -7,6 +7,7 @@ from sqlalchemy import CursorResult, Select, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import WAITING, ResultClass
+from deploy_server.services import audit
 from deploy_server.services.status.rows import (
     Clause,
     Through,
@@ -58,7 +59,11 @@ def validate(
         .values(cleared_at=now)
         .execution_options(synchronize_session=False)
     )
-    return number + _rowcount(cleared)
+    number += _rowcount(cleared)
+    after = {"what": what, "cleared": number}
+    target = str(package_id)
+    audit.record(session, "package.validate", target, now=now, actor=actor, after=after)
+    return number
 
 
 def _keep_from_groups(

@@ -5,6 +5,7 @@ Names: house.md 8. Ids of packages are never used again, so deleted packages kee
 """
 
 from deploy_server.storage.models.assignments import Assignment, Report
+from deploy_server.storage.models.audit import AuditChain, AuditEntry
 from deploy_server.storage.models.base import Base
 from deploy_server.storage.models.computers import (
     Computer,
@@ -26,6 +27,8 @@ __all__ = [
     "AgentEvent",
     "Allocation",
     "Assignment",
+    "AuditChain",
+    "AuditEntry",
     "Base",
     "Computer",
     "ComputerAddress",

@@ -7,6 +7,7 @@ from flask import Blueprint, Flask
 from deploy_server.web.admin import (
     account,
     activations,
+    audit,
     build,
     computers,
     deploy,
@@ -43,6 +44,7 @@ for _part in (
     groups,
     settings,
     users,
+    audit,
     account,
     login,
 ):

@@ -9,6 +9,7 @@ from deploy_server.web.database import db, reading_session
 from deploy_server.web.pages import THEME_COOKIE, THEMES
 from deploy_server.web.rights import RIGHTS, Right, needs
 from deploy_server.web.security import limiter, log_in, person, person_of, safe_next
+from deploy_server.web.services import services
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 
@@ -36,7 +37,7 @@ def password() -> ResponseReturnValue:
     if new != request.form.get("repeated", ""):
         return _page({"repeated": "The two new passwords differ."}), 422
     try:
-        user = accounts.set_password(db.session(), name, new)
+        user = accounts.set_password(db.session(), name, new, now=services().now())
     except SpecError as error:
         return _page({error.field: str(error)}), 422
     log_in(person_of(user))

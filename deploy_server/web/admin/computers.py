@@ -173,6 +173,7 @@ def delete() -> ResponseReturnValue:
         db.session(),
         [each.device_id for each in chosen],
         actor=person().name,
+        now=services().now(),
         perimeter=person().perimeter,
     )
     flash(f"Deleted {plural(gone, 'computer')}. Their results stay in the history.", "success")

@@ -174,7 +174,7 @@ def ask_delete(group_id: int) -> ResponseReturnValue:
 def delete(group_id: int) -> ResponseReturnValue:
     """Delete a group; no computer is deleted."""
     group = _group(group_id)
-    groups.delete_group(db.session(), group.name)
+    groups.delete_group(db.session(), group.name, now=services().now())
     flash(f"The group {group.name} is deleted; its computers are not.", "success")
     return redirect(url_for(".index"))
 

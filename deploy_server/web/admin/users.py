@@ -61,7 +61,7 @@ def change() -> ResponseReturnValue:
     tags = _tags(request.form.get("tags", ""))
     try:
         user = accounts.change_user(
-            db.session(), name, role=request.form.get("role", ""), tags=tags
+            db.session(), name, role=request.form.get("role", ""), tags=tags, now=services().now()
         )
     except (SpecError, Conflict) as error:
         db.session.rollback()
@@ -75,7 +75,9 @@ def change() -> ResponseReturnValue:
 def password() -> ResponseReturnValue:
     """Give somebody a new password, shown once."""
     made = accounts.make_password()
-    user = accounts.set_password(db.session(), request.form.get("name", ""), made)
+    user = accounts.set_password(
+        db.session(), request.form.get("name", ""), made, now=services().now()
+    )
     flash(_told(user.name, made, "was logged out everywhere."), "success")
     return redirect(url_for(".index"))
 
@@ -93,7 +95,7 @@ def disable() -> ResponseReturnValue:
 @needs(Right.EDIT_USERS)
 def enable() -> ResponseReturnValue:
     """Let somebody in again who was disabled or locked."""
-    user = accounts.enable_user(db.session(), request.form.get("name", ""))
+    user = accounts.enable_user(db.session(), request.form.get("name", ""), now=services().now())
     flash(f"{user.name} can log in again.", "success")
     return redirect(url_for(".index"))
 

@@ -120,7 +120,7 @@ def test_who_is_disabled_stays_out_until_enabled(admin: Session) -> None:
     assert accounts.get_user(admin, "bo").session_epoch == epoch + 1
     accounts.disable_user(admin, "bo", now=NOW + timedelta(days=1))
     assert accounts.get_user(admin, "bo").disabled_at == NOW
-    accounts.enable_user(admin, "bo")
+    accounts.enable_user(admin, "bo", now=START)
     assert accounts.authenticate(admin, "bo", PASSWORD, now=NOW) is not None
 
 
@@ -128,7 +128,7 @@ def test_a_new_password_ends_sessions_and_locks(admin: Session) -> None:
     for _ in range(12):
         accounts.record_login(admin, "åsa", ok=False, now=NOW)
     epoch = accounts.get_user(admin, "åsa").session_epoch
-    accounts.set_password(admin, "åsa", "another password")
+    accounts.set_password(admin, "åsa", "another password", now=START)
     user = accounts.authenticate(admin, "åsa", "another password", now=NOW)
     assert user is not None
     assert user.session_epoch == epoch + 1
@@ -138,8 +138,8 @@ def test_a_new_password_ends_sessions_and_locks(admin: Session) -> None:
 def test_the_last_superadmin_stays(admin: Session) -> None:
     losses: list[Callable[[], User]] = [
         lambda: accounts.disable_user(admin, "åsa", now=NOW),
-        lambda: accounts.change_user(admin, "åsa", role="admin", tags=[]),
-        lambda: accounts.change_user(admin, "åsa", role="superadmin", tags=["north"]),
+        lambda: accounts.change_user(admin, "åsa", role="admin", tags=[], now=START),
+        lambda: accounts.change_user(admin, "åsa", role="superadmin", tags=["north"], now=START),
     ]
     for lose in losses:
         with pytest.raises(Conflict, match=r"'Åsa' is the only superadmin. Make another one first"):
@@ -153,7 +153,9 @@ def test_the_last_superadmin_stays(admin: Session) -> None:
 def test_changing_role_and_tags(admin: Session) -> None:
     accounts.add_user(admin, "bo", PASSWORD, "viewer", now=NOW)
     epoch = accounts.get_user(admin, "bo").session_epoch
-    user = accounts.change_user(admin, "bo", role="operator", tags=[" North", "north", "", "Äst"])
+    user = accounts.change_user(
+        admin, "bo", role="operator", tags=[" North", "north", "", "Äst"], now=START
+    )
     assert (user.role, user.tags, user.session_epoch) == ("operator", ["North", "Äst"], epoch + 1)
     assert accounts.perimeter_of(user) == frozenset({"North", "Äst"})
     assert accounts.perimeter_of(accounts.get_user(admin, "åsa")) is None
@@ -185,7 +187,7 @@ def test_a_name_is_taken_in_every_case(admin: Session) -> None:
 
 def test_nobody_has_that_name(admin: Session) -> None:
     with pytest.raises(NotFound, match="there is no user 'bo'"):
-        accounts.set_password(admin, "bo", PASSWORD)
+        accounts.set_password(admin, "bo", PASSWORD, now=START)
 
 
 def test_everybody_is_listed_by_name(admin: Session) -> None:

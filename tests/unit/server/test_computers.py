@@ -93,7 +93,7 @@ def test_a_perimeter_hides_everything_else(session: Session) -> None:
         computers.get_computer_by_id(session, other.id, perimeter=LYON)
     with pytest.raises(NotFound):
         computers.delete_computers(
-            session, [mine.device_id, other.device_id], actor="x", perimeter=LYON
+            session, [mine.device_id, other.device_id], actor="x", now=START, perimeter=LYON
         )
     assert computers.count_computers(session, now=START) == 3
 
@@ -164,7 +164,7 @@ def test_deleting_takes_what_belongs_to_the_computer_and_nothing_else(session: S
         )
     session.flush()
     device_ids = [gone.device_id, gone.device_id]
-    assert computers.delete_computers(session, device_ids, actor="admin") == 1
+    assert computers.delete_computers(session, device_ids, actor="admin", now=START) == 1
     for model in (Computer, Assignment, GroupMember, Setting):
         assert session.scalar(select(func.count()).select_from(model)) == 1, model
 
@@ -172,5 +172,7 @@ def test_deleting_takes_what_belongs_to_the_computer_and_nothing_else(session: S
 def test_deleting_one_that_is_not_there_deletes_nothing(session: Session) -> None:
     computer = make_computer(session)
     with pytest.raises(NotFound, match="there is no computer 'nobody'"):
-        computers.delete_computers(session, [computer.device_id, "nobody"], actor="admin")
+        computers.delete_computers(
+            session, [computer.device_id, "nobody"], actor="admin", now=START
+        )
     assert computers.count_computers(session, now=START) == 1

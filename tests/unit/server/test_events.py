@@ -208,7 +208,7 @@ def test_a_package_of_a_group_without_rows_keeps_its_events(site: Site) -> None:
 def test_events_go_with_their_computer(site: Site) -> None:
     site.take(site.event(1))
     site.unassign()
-    delete_computers(site.session, [site.pc.device_id], actor="admin")
+    delete_computers(site.session, [site.pc.device_id], actor="admin", now=site.wire.clock())
     assert site.session.scalar(select(func.count()).select_from(AgentEvent)) == 0
     assert site.session.scalar(select(func.count()).select_from(Withdrawal)) == 0
 

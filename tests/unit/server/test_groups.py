@@ -168,7 +168,7 @@ def test_deleting_a_group_leaves_its_computers_alone(session: Session) -> None:
     setting = {"scope": "group", "scope_id": group.id, "name": "DOWNLOAD", "value": "0"}
     session.add(Setting(**setting, changed_at=START))
     session.flush()
-    groups.delete_group(session, group.name)
+    groups.delete_group(session, group.name, now=START)
     counts = {
         model.__name__: session.scalar(select(func.count()).select_from(model))
         for model in (Group, GroupMember, GroupAssignment, Setting, Computer, Assignment)
@@ -182,4 +182,4 @@ def test_deleting_a_group_leaves_its_computers_alone(session: Session) -> None:
         "Assignment": 1,
     }
     with pytest.raises(NotFound):
-        groups.delete_group(session, group.name)
+        groups.delete_group(session, group.name, now=START)

@@ -61,6 +61,9 @@ LEAST: dict[str, str] = {
     "groups.ask_unassign": "admin",
     "groups.unassign": "admin",
     "groups.ask_delete": "admin",
+    "audit.index": "admin",
+    "audit.check": "admin",
+    "audit.export": "admin",
     "groups.delete": "admin",
     "settings.index": "viewer",
     "settings.save": "superadmin",
@@ -175,6 +178,8 @@ BEYOND_TAGS = (
     "settings.group",
     "users.index",
     "users.add",
+    "audit.index",
+    "audit.export",
 )
 
 

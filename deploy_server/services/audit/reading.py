@@ -1,0 +1,121 @@
+"""Entries for people, and whether any is missing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
+
+from deploy_server.services.audit.chain import FIELDS, digest_of
+from deploy_server.storage.models import AuditChain, AuditEntry
+
+#: What an export has of an entry.
+COLUMNS = (*FIELDS, "digest")
+
+BATCH = 1000  # entries in memory at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which entries.
+
+    Attributes:
+        since: not older.
+        actor: part of a name, in any case.
+        action: its beginning, such as `package` or `package.build`.
+        text: part of the target, or of what it was before or after.
+    """
+
+    since: datetime | None = None
+    actor: str = ""
+    action: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """A page of entries, newest first."""
+
+    rows: tuple[AuditEntry, ...]
+    total: int
+    page: int
+    page_size: int
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are, at least one."""
+        return max(1, -(-self.total // self.page_size))
+
+
+def list_entries(
+    session: Session, wanted: Filter, *, page: int = 1, page_size: int = 50
+) -> AuditPage:
+    """Return a page of the entries that fit, newest first."""
+    conditions = _conditions(wanted)
+    total = session.scalar(select(func.count()).select_from(AuditEntry).where(*conditions)) or 0
+    rows = session.scalars(
+        select(AuditEntry)
+        .where(*conditions)
+        .order_by(AuditEntry.number.desc())
+        .limit(page_size)
+        .offset((page - 1) * page_size)
+    )
+    return AuditPage(tuple(rows), total, page, page_size)
+
+
+def each_entry(session: Session, wanted: Filter) -> Iterator[AuditEntry]:
+    """Yield the entries that fit, oldest first; memory stays bounded."""
+    last = 0
+    while True:
+        rows = session.scalars(
+            select(AuditEntry)
+            .where(AuditEntry.number > last, *_conditions(wanted))
+            .order_by(AuditEntry.number)
+            .limit(BATCH)
+        ).all()
+        yield from rows
+        if len(rows) < BATCH:
+            return
+        last = rows[-1].number
+        session.expunge_all()
+
+
+def actions(session: Session) -> list[str]:
+    """Return every action that was entered, in order."""
+    found = select(AuditEntry.action).distinct().order_by(AuditEntry.action)
+    return list(session.scalars(found))
+
+
+def find_break(session: Session) -> str | None:
+    """Return where the chain is broken, as a sentence; None where it is whole."""
+    chain = session.scalars(select(AuditChain)).one_or_none()
+    if chain is None:
+        return "the row with both ends of the audit log is gone"
+    number, digest = chain.removed_number, chain.removed_digest
+    for entry in each_entry(session, Filter()):
+        if entry.number != number + 1:
+            return f"entry {number + 1} of the audit log is missing"
+        digest = digest_of(digest, {name: getattr(entry, name) for name in FIELDS})
+        if digest != entry.digest:
+            return f"entry {entry.number} of the audit log was changed, or the one before it"
+        number = entry.number
+    if number < chain.last_number:
+        return f"entry {number + 1} of the audit log is missing"
+    if (number, digest) != (chain.last_number, chain.last_digest):
+        return f"the end of the audit log after entry {chain.last_number} was changed"
+    return None
+
+
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.since is not None:
+        found.append(AuditEntry.at >= wanted.since)
+    if wanted.actor:
+        found.append(AuditEntry.actor.icontains(wanted.actor, autoescape=True))
+    if wanted.action:
+        found.append(AuditEntry.action.startswith(wanted.action, autoescape=True))
+    if wanted.text:
+        columns = (AuditEntry.target, AuditEntry.before, AuditEntry.after)
+        found.append(or_(*(each.icontains(wanted.text, autoescape=True) for each in columns)))
+    return found
