@@ -37,10 +37,11 @@ def install(given: dict[str, Path], root: Path) -> None:
     command += [] if state is None else ["--state", str(state.absolute())]
     command += ["run"]
     require_systemd(command)
+    if root == SYSTEM:
+        require_root()
     # The service has no environment of anybody's, so the file has to say everything.
     config = load(file, {}, {"state": state})
     if root == SYSTEM:
-        require_root()
         for what, path in config.believed(file):
             check_believable(path, what)
         check_program(own_program())

@@ -12,7 +12,8 @@ What an action finds:
   * Environment: the agent's, without what systemd says to the service about itself; PATH and
     HOME have values where they had none; INSTALL_PATH is the agent's folder.
   * Standard input is empty, output and errors go together into the last 64 KiB that are kept.
-  * A session and process group of its own, no terminal, umask 022, signals at their defaults.
+  * A session and process group of its own, under systemd a scope too (scope.py), no terminal, umask
+    022, signals at their defaults.
   * What it leaves running goes on running; only an execution timeout ends the whole group.
 
 On Windows the lock cannot be handed over; the runner takes it itself, and `start` returns when

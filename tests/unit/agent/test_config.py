@@ -204,6 +204,37 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o644
 
 
+def test_the_file_is_changed_line_by_line(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text("# by hand\n  tag   =   'old' # here\n\nmax_exec_tries = 2 # twice\n")
+    file.chmod(0o600)
+    assert write_config(file, {"tag": "new", "server": "https://h/x", "ca_file": None})
+    assert file.read_text() == (
+        '# by hand\ntag = "new"\n\nmax_exec_tries = 2 # twice\nserver = "https://h/x"\n'
+    )
+    assert file.stat().st_mode & 0o777 == 0o600
+    before = file.stat()
+    assert not write_config(file, {"tag": "new", "server": "https://h/x"})
+    assert file.stat() == before
+
+
+def test_a_link_to_the_file_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "real.toml").write_text("# nothing yet\n")
+    (tmp_path / "agent.toml").symlink_to("real.toml")
+    write_config(tmp_path / "agent.toml", {"tag": "x"})
+    assert (tmp_path / "agent.toml").is_symlink()
+    assert (tmp_path / "real.toml").read_text() == '# nothing yet\ntag = "x"\n'
+
+
+@pytest.mark.parametrize("text", ["'tag' = 'old'\n", 'tag = """\nold"""\n'])
+def test_what_cannot_be_changed_line_by_line_is_left(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r'by hand: tag = "new"'):
+        write_config(file, {"tag": "new"})
+    assert file.read_text() == text
+
+
 def test_numbers_stay_numbers_when_the_file_is_written_again(tmp_path: Path) -> None:
     file = tmp_path / "agent.toml"
     file.write_text(MINIMAL + "max_exec_tries = 2\n")

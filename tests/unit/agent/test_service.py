@@ -230,6 +230,7 @@ def test_what_systemd_refuses_is_told(pc: Pc) -> None:
 @pytest.mark.parametrize("command", ["install", "uninstall"])
 def test_only_root_may(pc: Pc, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "is_root", lambda: False)
+    pc.config.unlink()  # the lack of rights comes first
     done = pc.type(command, status=1)
     assert "only root" in done.stderr
     assert "sudo" in done.stderr
