@@ -122,7 +122,7 @@ class Screen:
         """Click from one side to the other until a button was hit."""
         for offset in offsets:
             where = (str(place.x + offset), str(place.y + place.height - 25))
-            self._do("mousemove", "--sync", *where, "click", "1")
+            self._do("mousemove", *where, "click", "1")
             found = self.look()
             if found is None or found.window != place.window:
                 return
