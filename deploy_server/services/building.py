@@ -104,9 +104,9 @@ def build_package(
         package = Package(id=package_id, created_at=now, created_by=actor, revision=1)
         _describe(package, spec, content, name if intake else "")
         staging.publish()
-        session.add(package)
         after = {**described(spec), "size": package.size, "file_name": package.file_name}
         audit.record(session, "package.build", str(package_id), now=now, actor=actor, after=after)
+        session.add(package)
         settle(session, staging, package)
     log.info("%s built package %s", actor, package_id)
     return package

@@ -118,8 +118,6 @@ def edit_package(
             "revision": revision,
         }
         was = {column: getattr(package, column) for column in values}
-        for column, value in values.items():
-            setattr(package, column, value)
         audit.record(
             session,
             "package.edit",
@@ -129,6 +127,8 @@ def edit_package(
             before=was,
             after=values,
         )
+        for column, value in values.items():
+            setattr(package, column, value)
         settle(session, staging, package)
     log.info("%s changed package %s to revision %s", actor, package_id, revision)
     return package
