@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.clock import FakeClock
 from tests.support.databases import PostgresDatabases, SqliteDatabases
+from tests.support.lives import summary
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -92,6 +93,10 @@ def session(engine: "Engine") -> "Iterator[Session]":
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [each for kind in ("passed", "failed") for each in terminalreporter.getreports(kind)]
+    properties = [each for report in reports for each in getattr(report, "user_properties", ())]
+    for line in summary(properties):
+        terminalreporter.write_line(line)
     skipped = terminalreporter.stats.get("skipped", [])
     if skipped and os.environ.get("TRANCHE_FAIL_ON_SKIP"):
         terminalreporter.write_line(

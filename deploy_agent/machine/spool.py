@@ -140,6 +140,7 @@ class Spool:
             if data:
                 self._disk.put(self._path, data)
             else:
+                self._disk.remove(self._disk.part_of(self._path))  # a kill may have left it
                 self._disk.remove(self._path)
         except OSError as error:
             log.warning("'%s' cannot be written: %s", self._path, error.strerror)

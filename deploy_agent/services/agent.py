@@ -276,17 +276,22 @@ class Agent:
 
     def _attend(self, until: datetime | None) -> Wait | None:
         """Wait for actions and post commands that run; nobody else moves meanwhile."""
-        for package in self.packages:
+        while (package := self._running()) is not None:
             if package.state is State.RUNNING:
                 ended, what = self._installer.attend(package, self._no_longer_than(until)), "action"
-            elif self.endings.runs_post_command(package):
+            else:
                 ended = self.endings.attend(package, self._no_longer_than(until))
                 what = "post command"
-            else:
-                continue
             if not ended:
                 return Wait(0, For.PACE, f"the {what} of package {package.id} runs")
-            self._finish_ended()
+            self._finish_ended()  # which may begin a post command
+        return None
+
+    def _running(self) -> Package | None:
+        """Return a package whose action or post command is not known to have ended."""
+        for package in self.packages:
+            if package.state is State.RUNNING or self.endings.runs_post_command(package):
+                return package
         return None
 
     def _no_longer_than(self, until: datetime | None) -> float | None:

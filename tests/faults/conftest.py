@@ -1,5 +1,7 @@
 """A computer behind faulty lines, for the faults of networks."""
 
+import itertools
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,3 +49,11 @@ def tried(record_property: Callable[[str, object], None]) -> Iterator[Tried]:
     counted = Tried()
     yield counted
     counted.record(record_property)
+
+
+@pytest.fixture
+def folders() -> Iterator[Iterator[Path]]:
+    """Any number of empty folders, in memory where the system has such a place."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield (Path(folder) / str(number) for number in itertools.count())

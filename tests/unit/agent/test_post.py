@@ -329,6 +329,19 @@ def test_the_report_does_not_wait_for_it_and_other_actions_do(pc: Computer) -> N
     assert pc.server.codes == ["SUCCESS", "SUCCESS"]
 
 
+def test_after_an_action_that_outlived_its_agent_it_is_waited_for_too(pc: Computer) -> None:
+    pc.server.assign(postcmd="systemctl restart x")
+    pc.runner.running = True
+    dies = pc.agent(Patience(latencies=False))
+    dies.poll()
+    dies.step()
+    assert len(pc.runner.started) == 1
+    pc.runner.running = False
+    assert pc.once().exit_status == 0
+    assert post_in_history(pc)["note"] == "it ended with exit code 0"
+    assert pc.store.ids() == []
+
+
 def test_a_command_of_which_nothing_is_left_is_not_run_again(pc: Computer) -> None:
     pc.server.assign(postcmd="true")
     start = pc.runner.start

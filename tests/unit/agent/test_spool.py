@@ -55,6 +55,14 @@ def test_what_the_server_has_is_gone_for_good(path: Path) -> None:
     assert len(Spool(path)) == 0
 
 
+def test_what_a_kill_left_half_written_goes_too(path: Path) -> None:
+    spool = Spool(path)
+    spool.add(event(1))
+    Disk.part_of(path).write_bytes(b"half")
+    spool.remove({event(1).event_id})
+    assert list(path.parent.iterdir()) == []
+
+
 def test_the_same_event_is_kept_once(path: Path) -> None:
     spool = Spool(path)
     spool.add(event(1))

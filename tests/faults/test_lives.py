@@ -1,0 +1,77 @@
+"""Real agents are killed with SIGKILL at every moment of their work, and nobody can tell.
+
+Each is a process of the program itself, on a real state folder, before a server's sockets and with
+real runners; only what it does is counted from outside, so that it dies at a known moment.
+
+    python -m pytest tests/faults/test_lives.py
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import Issued
+from tests.support.fork_server import Agents
+from tests.support.lives import Tried
+from tests.support.real_lives import (
+    Deployment,
+    RealLife,
+    Site,
+    running_site,
+    wait_for_no_runner,
+)
+
+pytestmark = pytest.mark.slow
+
+DEPLOYMENTS = {
+    "an archive": Deployment({"fragments": 2}),
+    "a command that fails": Deployment({"fragments": 0}, exit_code=3, code="ERR_EXIT_CODE_3"),
+    "a post command": Deployment({"fragments": 0}, {"postcmd": "echo post >> {traces}"}),
+}
+SINGLE, PAIRS = 84, 18  # lives of each
+
+
+@pytest.fixture(scope="module")
+def site(certificate: Path, ca: Issued, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "ca.pem").write_bytes(ca.pem())
+    with running_site(certificate, folder / "ca.pem", folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def agents() -> Iterator[Agents]:
+    with Agents() as running:
+        yield running
+
+
+def ways_of(name: str, count: int) -> list[tuple[int, ...]]:
+    """When agents die: moments all over the first one's life, and some of its heir's too."""
+    chance = random.Random(name)
+    step = max(1.0, count / SINGLE)
+    single = [(int(number * step) + 1,) for number in range(min(SINGLE, count))]
+    pairs = [(chance.randint(1, count), chance.randint(1, count // 2)) for _ in range(PAIRS)]
+    return [*single, *pairs]
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_nobody_can_tell_how_often_a_real_agent_died(
+    name: str, site: Site, agents: Agents, tried: Tried, folders: Iterator[Path]
+) -> None:
+    what = DEPLOYMENTS[name]
+    whole = RealLife(agents, site, next(folders))
+    whole.tell(what, ())
+    outlived = 0
+    for kills in ways_of(name, len(whole.moments)):
+        tried.life("with real processes", len(kills))
+        life = RealLife(agents, site, next(folders))
+        try:
+            life.tell(what, kills)
+        except AssertionError as error:
+            where = [whole.moments[kill - 1] for kill in kills if kill <= len(whole.moments)]
+            raise AssertionError(f"killed {where}: {error}") from error
+        outlived += life.outlived
+    assert outlived > 0, "no agent died while its action ran"
+    wait_for_no_runner(life.folder.parent)
