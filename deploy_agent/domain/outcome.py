@@ -1,6 +1,5 @@
 """How an action ended, and which result code that is. Pure."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -16,8 +15,7 @@ WINDOWS_CODES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How an action ended.
 
     Attributes:

@@ -14,8 +14,8 @@ import os
 import stat
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from deploy_agent.domain.errors import ConfigError
 
@@ -26,8 +26,7 @@ _SYSTEM, _ADMINISTRATORS = "S-1-5-18", "S-1-5-32-544"
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-@dataclass(frozen=True, slots=True)
-class WeakSpot:
+class WeakSpot(NamedTuple):
     """Something on the way to a file that others may change.
 
     Attributes:

@@ -4,8 +4,8 @@ Source: ocs/features.md 4 (every spelling of every agent) and contract.md 4, Res
 """
 
 import re
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 SUCCESS = "SUCCESS"
 SUCCESS_REBOOT_INITIATED = "SUCCESS_REBOOT_INITIATED"
@@ -49,8 +49,7 @@ class ResultClass(IntEnum):
     ERROR = 3
 
 
-@dataclass(frozen=True, slots=True)
-class ResultCode:
+class ResultCode(NamedTuple):
     """A status as text, with its meaning.
 
     Attributes:

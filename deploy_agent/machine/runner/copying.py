@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from deploy_agent.domain.errors import ActionFailed, OutOfSpace
 from deploy_agent.machine.runner.places import Place, open_below, open_place
+from deploy_agent.machine.runner.space import free_bytes
 
 PART = ".tranche-store.part"  # one file is copied at a time, so one name is enough
 _PIECE = 256 * 1024
@@ -108,7 +108,7 @@ def _check_space(tree: Path, target: Path) -> None:
                 size -= (there / name).lstat().st_size
             grows += size
     place = next(folder for folder in (target, *target.parents) if folder.is_dir())
-    free = shutil.disk_usage(place).free
+    free = free_bytes(place)
     needed = max(grows, largest)
     if free < needed:
         raise OutOfSpace(

@@ -4,9 +4,9 @@ import errno
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from deploy_agent.domain.errors import OutcomeUnknown
 from deploy_agent.domain.outcome import Outcome
@@ -20,8 +20,8 @@ _RESERVE = 16 * 1024  # bytes of disk kept for a result without output
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+# What the runner imports uses no dataclasses: they bring what takes it as long as all the rest.
+class Job(NamedTuple):
     """One run of a package's action.
 
     Attributes:

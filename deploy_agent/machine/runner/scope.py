@@ -7,7 +7,6 @@ status` shows it by its name. Where systemd does not run, or refuses, the action
 """
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -26,6 +25,8 @@ def scope_command(about: str) -> list[str]:
     """
     if sys.platform != "linux" or os.geteuid() != 0 or not RUNNING.is_dir():
         return []
+    import shutil  # the runner imports this file too, never gets here, and has to start fast
+
     program = shutil.which("systemd-run")
     if program is None:
         return []

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from deploy_agent.machine.runner.expand import expand, expand_path
 from deploy_agent.machine.runner.job import Job
 from deploy_agent.machine.runner.output import OUTPUT_MAX, Tail
 from deploy_agent.wire.terms import Action
+from tests.support.repository import ROOT
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 VARIABLES = {"HOME": "/root", "A_1": "x y", "DOLLAR": "$HOME", "EMPTY": ""}
@@ -248,3 +251,15 @@ def test_environment_of_a_service_gets_what_programs_count_on() -> None:
 @pytest.mark.parametrize(("returncode", "exit_code"), [(0, 0), (3, 3), (-9, 137), (-15, 143)])
 def test_signals_as_exit_codes(returncode: int, exit_code: int) -> None:
     assert processes.exit_code_of(returncode) == exit_code
+
+
+def test_the_runner_imports_nothing_that_takes_long() -> None:
+    """Every action waits for its start."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import deploy_agent.machine.runner.__main__;"
+        "print(*sys.modules)"
+    )
+    command = [sys.executable, "-I", "-S", "-c", code, str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    slow = {"dataclasses", "inspect", "shutil", "lzma", "logging", "ctypes", "lxml", "psutil"}
+    assert not slow & set(done.stdout.split())
