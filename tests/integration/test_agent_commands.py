@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
@@ -12,7 +13,7 @@ import pytest
 
 from tests.support.agent import TrancheAgent
 from tests.support.certificates import Issued, issue
-from tests.support.processes import kill_tree
+from tests.support.processes import BIN, kill_tree
 from tests.support.server import RunningServer
 from tests.support.waiting import wait_until
 from tests.support.webfolder import PlainWebServer
@@ -135,3 +136,20 @@ def test_ctrl_c_leaves_the_action_to_the_next_agent(
     go_on.touch()
     registered.once()
     assert server.status(package_id, registered.device_id) == "ERR_EXIT_CODE_6"
+
+
+# The journal
+
+
+def test_under_systemd_lines_have_a_level_and_no_time(registered: TrancheAgent) -> None:
+    reader, writer = os.pipe()
+    status = os.fstat(writer)
+    environ = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+    command = [str(BIN / "deploy-agent"), *registered.arguments("once", "--no-wait")]
+    done = subprocess.run(command, stderr=writer, env=environ, check=False)
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        lines = stream.read().splitlines()
+    assert done.returncode == 0
+    assert lines
+    assert all(line.startswith("<6>") and "INFO" not in line for line in lines), lines
