@@ -15,6 +15,7 @@ say() { printf '%s\n' "$*" >&2; }
 # tests/integration: the real OCS agent, with TLS ocsinventory-agent liblwp-protocol-https-perl libio-socket-ssl-perl
 # tests/protocol: Perl reads our info files       libxml-simple-perl
 # tests/integration, tests/benchmarks             nginx-light curl
+# tests/faults: what is synced, and when          strace
 # tests/unit: systemd's own word on our unit      systemd
 # tests/integration/dialogs: windows, clicked     xvfb zenity xdotool
 # tests/browser                                   chromium

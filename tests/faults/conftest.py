@@ -12,6 +12,7 @@ from tests.support.computer import Computer
 from tests.support.fault_proxy import FaultProxy
 from tests.support.lives import Tried
 from tests.support.networked import Network, simulated
+from tests.support.real_lives import Site, running_site
 from tests.support.talking import LOCAL
 
 
@@ -57,3 +58,11 @@ def folders() -> Iterator[Iterator[Path]]:
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield (Path(folder) / str(number) for number in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def site(certificate: Path, ca: Issued, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "ca.pem").write_bytes(ca.pem())
+    with running_site(certificate, folder / "ca.pem", folder) as running:
+        yield running

@@ -12,14 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import Issued
 from tests.support.fork_server import Agents
 from tests.support.lives import Tried
 from tests.support.real_lives import (
     Deployment,
     RealLife,
     Site,
-    running_site,
     wait_for_no_runner,
 )
 
@@ -31,14 +29,6 @@ DEPLOYMENTS = {
     "a post command": Deployment({"fragments": 0}, {"postcmd": "echo post >> {traces}"}),
 }
 SINGLE, PAIRS = 84, 18  # lives of each
-
-
-@pytest.fixture(scope="module")
-def site(certificate: Path, ca: Issued, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "ca.pem").write_bytes(ca.pem())
-    with running_site(certificate, folder / "ca.pem", folder) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
