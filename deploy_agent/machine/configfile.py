@@ -37,7 +37,7 @@ def write_config(file: Path, changes: Mapping[str, Any], disk: Disk | None = Non
         return False
     try:
         file = file.resolve()  # a link stays one
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         mode = file.stat().st_mode & 0o777 if file.exists() else READABLE
         (disk or Disk()).replace(file, _changed(file, known, wanted).encode("utf-8"))
         with suppress(OSError):
