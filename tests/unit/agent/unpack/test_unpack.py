@@ -3,6 +3,7 @@
 import gzip
 import os
 import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -169,3 +170,27 @@ def test_a_full_disk(size: int, archive: Path, small_disk: Path) -> None:
     with pytest.raises(OutOfSpace) as caught:
         unpack(tar_gz(archive, *files), small_disk / "tree")
     assert caught.value.code == "ERR_OUT_OF_SPACE"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is only sync for all disks")
+def test_only_the_disk_of_the_tree_is_waited_for(
+    archive: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise AssertionError("a stick that somebody copies to would hold the agent")
+
+    monkeypatch.setattr("os.sync", refuse)
+    good_tar(archive)
+    unpack(archive, tree)
+    assert names(tree)
+
+
+def test_a_system_without_syncfs_syncs_all(
+    archive: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[bool] = []
+    monkeypatch.setattr("os.sync", lambda: called.append(True))
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    good_tar(archive)
+    unpack(archive, tree)
+    assert called == [True]
