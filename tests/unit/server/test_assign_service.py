@@ -394,4 +394,4 @@ def test_the_number_of_statements_does_not_grow_with_the_computers(site: Site) -
         event.remove(engine, "before_cursor_execute", count)
         counts.append(len(statements))
     assert counts[0] == counts[1]
-    assert counts[0] < 12
+    assert counts[0] < 18  # a few of them enter it in the audit log
