@@ -75,7 +75,7 @@ class Daemon:
         self._interval_min = interval_min
         self._jitter = jitter
         self._failures = 0
-        self._next_contact = clock.now()
+        self._planned_at = self._next_contact = clock.now()
         self.exit_status = 0
 
     def begin(self) -> None:
@@ -112,7 +112,7 @@ class Daemon:
 
     def _work(self) -> None:
         now = self._clock.now()
-        if self._next_contact - now > timedelta(seconds=2 * self._interval_s() + STARTUP_S):
+        if now < self._planned_at - timedelta(seconds=STARTUP_S):
             log.info("the clock was put back; contacting the server now")
             self._plan_contact(0)
         wait: Wait | None = self._agent.step(self._next_contact)
@@ -142,7 +142,8 @@ class Daemon:
         return max(full * (0.5 + 0.5 * self._jitter()), min(asked or 0.0, 24 * 3600.0))
 
     def _plan_contact(self, delay_s: float) -> None:
-        self._next_contact = self._clock.now() + timedelta(seconds=delay_s)
+        self._planned_at = self._clock.now()
+        self._next_contact = self._planned_at + timedelta(seconds=delay_s)
         self._scheduler.at(self._next_contact, "contact", self.contact)
 
     def _plan_work(self, delay_s: float) -> None:

@@ -14,7 +14,7 @@ import pytest
 from deploy_agent.wire.replies import DownloadSettings
 from deploy_agent.wire.terms import Protocol
 from tests.support.certificates import Issued, issue
-from tests.support.fault_proxy import Fault, FaultProxy, answer
+from tests.support.fault_proxy import Exchange, Fault, FaultProxy, answer
 from tests.support.faults import (
     DRIPS,
     changed,
@@ -178,6 +178,39 @@ def test_retry_after_is_kept_to_by_every_package(network: Network, code: int, te
     network.site.faults.clear()
     network.live(hours=3, until=lambda: len(network.server.codes) == 2)
     assert network.server.codes == ["SUCCESS", "SUCCESS"]
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_retry_after_is_kept_to_by_contacts(network: Network, code: int) -> None:
+    network.offer()
+    network.central.fail("/ocsinventory", status(code, Retry_After="10000"), None)
+    network.live(hours=2.7)
+    assert network.central.asked("/ocsinventory") == 1
+    network.pc.clock.advance(hours=1)
+    network.live(until=over(network))
+    check_success(network)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_kept_connection_that_died_is_no_fault(
+    network: Network, file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The computer slept for a moment, or has another address: whoever is new is answered."""
+
+    def dead(exchange: Exchange) -> bool:
+        if exchange.number > 1:
+            exchange.hold()
+            return False
+        exchange.send(exchange.honest)
+        return True
+
+    network.offer()
+    network.limits = IMPATIENT
+    proxy = fail(network, file, dead)
+    network.live(until=over(network))
+    check_success(network)
+    assert proxy.asked(FILES[file]) == 2
+    assert "tried again" not in caplog.text
 
 
 # Definite: counted, and over at the fifth.

@@ -122,6 +122,14 @@ def test_retry_after_is_obeyed(pc: Computer) -> None:
     assert running.plan.contacts() == [0, 1000]
 
 
+def test_retry_after_is_obeyed_for_longer_than_any_interval(pc: Computer) -> None:
+    """It is no clock that was put back."""
+    pc.server.reachable = HttpStatus("503", status=503, retry_after_s=20 * 3600)
+    running = start(pc)
+    running.plan.run_until(hours(19.9))
+    assert running.plan.contacts() == [0]
+
+
 def test_after_an_outage_the_interval_is_the_servers_again(pc: Computer) -> None:
     running = start(pc)
     running.plan.run_until(START)
