@@ -4,109 +4,33 @@ Transient faults make the agent wait and never end a package; definite ones are 
 in a row, and the fifth ends it with the result that contract.md 4 names.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
-
 import pytest
 
 from deploy_agent.wire.replies import DownloadSettings
-from deploy_agent.wire.terms import Protocol
-from tests.support.certificates import Issued, issue
-from tests.support.fault_proxy import Exchange, Fault, FaultProxy, answer
+from tests.support.fault_proxy import Exchange, Fault, FaultProxy
 from tests.support.faults import (
-    DRIPS,
+    REFUSED,
+    SILENT,
+    TRANSIENT,
+    WRONG,
     changed,
-    compressed,
-    cut,
-    drip,
     flipped,
-    length,
-    page,
-    says,
-    stall,
     status,
 )
-from tests.support.networked import IMPATIENT, PACKAGE, Network, simulated
+from tests.support.networked import (
+    FILES,
+    IMPATIENT,
+    PACKAGE,
+    Network,
+    check_failure,
+    check_success,
+    fail,
+    over,
+    simulated,
+)
 from tests.support.ports import free_port
-from tests.support.simulator import QUICK
-from tests.support.talking import LOCAL
 
-FILES = {"info": f"/{PACKAGE}/info", "fragment": f"/{PACKAGE}/{PACKAGE}-2"}
 MORE_THAN_FIVE = 7
-
-TRANSIENT: dict[str, Fault] = {
-    "closed without a word": cut("nothing", politely=True),
-    "cut before the first byte": cut("nothing"),
-    "cut in the status line": cut("status"),
-    "cut in the headers": cut("headers"),
-    "cut after the first byte": cut("first"),
-    "cut in the body": cut("body"),
-    "cut before the last byte": cut("last"),
-    "ended in the body": cut("body", politely=True),
-    "a length that is too long": length(+7),
-    "a length far too long": length(10**15),
-    "garbage": says(b"\x00\x01\xfe garbage\r\n" * 20, keep=False),
-    "an SSH server": says(b"SSH-2.0-OpenSSH_9.2\r\n", keep=False),
-    "407": status(407),
-    "408": status(408),
-    "429": status(429),
-    "500": status(500),
-    "502": status(502),
-    "503": status(503),
-    "504": status(504),
-}
-SILENT: dict[str, Fault] = {
-    "silence before the answer": stall("nothing"),
-    "silence in the headers": stall("headers"),
-    "silence after the first byte": stall("first"),
-    "silence in the body": stall("body"),
-    "silence before the last byte": stall("last"),
-    **{f"drips: {where}": drip(where) for where in DRIPS},
-}
-REFUSED: dict[str, Fault] = {
-    "404": status(404),
-    "410": status(410),
-    "403": status(403),
-    "401": status(401),
-    "304": status(304),
-    "206": status(206),
-    "a redirect in a circle": lambda exchange: status(302, Location=exchange.target)(exchange),
-    "a redirect to nowhere": status(302),
-    "a redirect to a file": status(301, Location="file:///etc/passwd"),
-}
-WRONG: dict[str, Fault] = {
-    "a page": page(),
-    "a page that says it is the file": page("application/octet-stream"),
-    "nothing at all": changed(lambda body: b""),
-    "compressed": changed(compressed, Content_Encoding="gzip"),
-    "compressed without a word": changed(compressed),
-    "a length that is too short": length(-7),
-}
-
-
-def over(network: Network) -> Callable[[], bool]:
-    return lambda: network.server.status() not in ("WAITING", "NOTIFIED")
-
-
-def fail(network: Network, file: str, *faults: Fault | None) -> FaultProxy:
-    proxy = network.central if file == "info" else network.site
-    proxy.fail(FILES[file], *faults)
-    return proxy
-
-
-def check_success(network: Network) -> None:
-    assert network.server.codes == ["SUCCESS"]
-    assert len(network.pc.runner.started) == 1
-    assert network.pc.files() == set()
-
-
-def check_failure(network: Network, code: str) -> None:
-    assert network.server.codes == [code]
-    assert network.pc.runner.started == []
-    assert network.pc.files() == set()
-
 
 # Transient: the agent waits, and never gives up.
 
@@ -308,113 +232,3 @@ def test_a_redirect_of_info_to_plain_http_is_not_followed(network: Network) -> N
     network.live(until=over(network))
     check_failure(network, "ERR_DOWNLOAD_INFO")
     assert network.site.requests == []
-
-
-# TLS: whoever cannot prove who they are is a definite answer.
-
-
-def certificates(ca: Issued) -> dict[str, Issued]:
-    day = timedelta(days=1)
-    return {
-        "expired": issue("server", by=ca, san=LOCAL, begins=-9 * day, ends=-day),
-        "not yet valid": issue("server", by=ca, san=LOCAL, begins=day, ends=9 * day),
-        "another name": issue("server", by=ca, san=("other.example.org",)),
-        "no name but the CN": issue("127.0.0.1", by=ca),
-        "an unknown CA": issue("server", by=issue("another CA", ca=True), san=LOCAL),
-        "self-signed": issue("server", san=LOCAL),
-    }
-
-
-@pytest.mark.parametrize("name", [*certificates(issue("CA", ca=True)), "no TLS at all"])
-@pytest.mark.parametrize(("file", "code"), [("info", "INFO"), ("fragment", "PACK")])
-def test_is_not_trusted(
-    network: Network, ca: Issued, tmp_path: Path, name: str, file: str, code: str
-) -> None:
-    bad = certificates(ca).get(name)
-    path = None if bad is None else bad.save(tmp_path / "bad.pem")
-    greeting = says(answer(400)) if bad is None else None
-    with FaultProxy(simulated(network.server), path, greeting=greeting) as impostor:
-        place = f"{impostor.address}/download"
-        if file == "info":
-            network.offer(info_loc=place)
-        else:
-            network.offer(pack_loc=place)
-            network.server.set_info(replace(network.server.info(), protocol=Protocol.HTTPS))
-        network.live(until=over(network))
-        check_failure(network, f"ERR_DOWNLOAD_{code}")
-        assert impostor.requests == [], "something was said before it was trusted"
-        assert impostor.connections == (5 if file == "info" else 6)  # the list, once
-
-
-# Messages.
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [*TRANSIENT.values(), *REFUSED.values(), *WRONG.values()],
-    ids=[*TRANSIENT, *REFUSED, *WRONG],
-)
-def test_a_contact_that_fails_is_made_again(network: Network, fault: Fault) -> None:
-    network.offer()
-    network.central.fail("/ocsinventory", *[fault] * 3, None)
-    network.live(until=over(network))
-    check_success(network)
-
-
-@pytest.mark.parametrize("where", [*DRIPS])
-def test_a_contact_that_drips_is_made_again(network: Network, where: str) -> None:
-    network.offer()
-    network.limits = IMPATIENT
-    network.central.fail("/ocsinventory", drip(where), None)
-    network.live(until=over(network))
-    check_success(network)
-
-
-@pytest.mark.parametrize("fault", [cut("status"), status(503), page()], ids=["cut", "503", "page"])
-def test_a_result_is_kept_until_it_is_acknowledged(network: Network, fault: Fault) -> None:
-    network.offer()
-    network.central.fail("/ocsinventory", None, *[fault] * 4, None)
-    network.live(until=over(network))
-    network.live(hours=2)
-    assert set(network.server.codes) == {"SUCCESS"}
-    assert len(network.pc.runner.started) == 1
-    assert network.pc.files() == set()
-
-
-# Outages.
-
-
-def test_an_outage_of_two_days_in_mid_download_ends_in_success(network: Network) -> None:
-    network.offer()
-    network.site.fail(f"{PACKAGE}-2", lambda exchange: network.site.go_away())
-    network.live(until=lambda: network.site.asked(f"{PACKAGE}-2") > 0)
-    network.central.go_away()
-    before = network.requests(), network.pc.clock.now()
-    lives = [network.live(hours=hours) for hours in (20, 4, 24)]  # and twice it is switched off
-    assert network.server.codes == []
-    assert (network.pc.clock.now() - before[1]).total_seconds() >= 47 * 3600
-    assert sum(len(life.wakes) for life in lives) < 48 * 60 + 1000, "a busy loop"
-    network.site.faults.clear()
-    network.site.come_back()
-    network.central.come_back()
-    network.live(until=over(network))
-    check_success(network)
-    assert network.requests() - before[0] < 12
-    assert network.site.asked(f"{PACKAGE}-1") == 1
-
-
-def test_an_outage_that_accepts_connections_is_left_alone_too(network: Network) -> None:
-    network.offer()
-    network.server.settings = replace(QUICK, frag_latency_s=10)
-    network.live(until=lambda: network.site.asked(f"{PACKAGE}-1") > 0)
-    assert network.server.codes == []
-    network.site.fail("", cut("nothing"))
-    network.central.fail("", cut("nothing"))
-    network.live(hours=48)
-    network.site.faults.clear()
-    network.central.faults.clear()
-    # A contact in 45 minutes, the fragment in each quarter of an hour, sooner at the beginning.
-    assert network.site.connections < 48 * 4 + 20
-    assert network.central.connections < 48 / 0.75 + 20
-    network.live(until=over(network))
-    check_success(network)

@@ -134,3 +134,55 @@ DRIPS: dict[str, Callable[[], Iterator[bytes]]] = {
     "trailers": _then(_CHUNKED + b"1\r\nx\r\n0\r\n", b"X: y\r\n"),
     "a trailer": _then(_CHUNKED + b"1\r\nx\r\n0\r\n", b"X"),
 }
+
+
+# Faults by what they mean to an agent.
+
+TRANSIENT: dict[str, Fault] = {
+    "closed without a word": cut("nothing", politely=True),
+    "cut before the first byte": cut("nothing"),
+    "cut in the status line": cut("status"),
+    "cut in the headers": cut("headers"),
+    "cut after the first byte": cut("first"),
+    "cut in the body": cut("body"),
+    "cut before the last byte": cut("last"),
+    "ended in the body": cut("body", politely=True),
+    "a length that is too long": length(+7),
+    "a length far too long": length(10**15),
+    "garbage": says(b"\x00\x01\xfe garbage\r\n" * 20, keep=False),
+    "an SSH server": says(b"SSH-2.0-OpenSSH_9.2\r\n", keep=False),
+    "407": status(407),
+    "408": status(408),
+    "429": status(429),
+    "500": status(500),
+    "502": status(502),
+    "503": status(503),
+    "504": status(504),
+}
+SILENT: dict[str, Fault] = {
+    "silence before the answer": stall("nothing"),
+    "silence in the headers": stall("headers"),
+    "silence after the first byte": stall("first"),
+    "silence in the body": stall("body"),
+    "silence before the last byte": stall("last"),
+    **{f"drips: {where}": drip(where) for where in DRIPS},
+}
+REFUSED: dict[str, Fault] = {
+    "404": status(404),
+    "410": status(410),
+    "403": status(403),
+    "401": status(401),
+    "304": status(304),
+    "206": status(206),
+    "a redirect in a circle": lambda exchange: status(302, Location=exchange.target)(exchange),
+    "a redirect to nowhere": status(302),
+    "a redirect to a file": status(301, Location="file:///etc/passwd"),
+}
+WRONG: dict[str, Fault] = {
+    "a page": page(),
+    "a page that says it is the file": page("application/octet-stream"),
+    "nothing at all": changed(lambda body: b""),
+    "compressed": changed(compressed, Content_Encoding="gzip"),
+    "compressed without a word": changed(compressed),
+    "a length that is too short": length(-7),
+}

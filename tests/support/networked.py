@@ -18,7 +18,7 @@ from deploy_agent.services.waiting import Patience
 from deploy_agent.wire import envelope
 from tests.support.clock import START
 from tests.support.computer import Computer
-from tests.support.fault_proxy import Exchange, FaultProxy, Upstream, answer
+from tests.support.fault_proxy import Exchange, Fault, FaultProxy, Upstream, answer
 from tests.support.simulator import ServerSimulator
 
 PACKAGE = "1800000001"
@@ -133,3 +133,30 @@ class Life:
             self.wakes.append(((clock.now() - START).total_seconds(), name))
             job()
         assert not self.stopped, f"the daemon stopped with {self.daemon.exit_status}"
+
+
+# What tests of a package's way ask.
+
+FILES = {"info": f"/{PACKAGE}/info", "fragment": f"/{PACKAGE}/{PACKAGE}-2"}
+
+
+def over(network: Network) -> Callable[[], bool]:
+    return lambda: network.server.status() not in ("WAITING", "NOTIFIED")
+
+
+def fail(network: Network, file: str, *faults: Fault | None) -> FaultProxy:
+    proxy = network.central if file == "info" else network.site
+    proxy.fail(FILES[file], *faults)
+    return proxy
+
+
+def check_success(network: Network) -> None:
+    assert network.server.codes == ["SUCCESS"]
+    assert len(network.pc.runner.started) == 1
+    assert network.pc.files() == set()
+
+
+def check_failure(network: Network, code: str) -> None:
+    assert network.server.codes == [code]
+    assert network.pc.runner.started == []
+    assert network.pc.files() == set()
