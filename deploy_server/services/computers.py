@@ -321,11 +321,12 @@ def computer_ids(
         NotFound: one of them is not there, or not inside the perimeter.
     """
     wanted = list(dict.fromkeys(device_ids))
+    possible = [each for each in wanted if "\0" not in each]  # PostgreSQL cannot look for a NUL
     found: dict[str, int] = {}
-    for start in range(0, len(wanted), _BATCH):
+    for start in range(0, len(possible), _BATCH):
         rows = session.execute(
             select(Computer.device_id, Computer.id).where(
-                Computer.device_id.in_(wanted[start : start + _BATCH]), *within(perimeter)
+                Computer.device_id.in_(possible[start : start + _BATCH]), *within(perimeter)
             )
         )
         found.update((row.device_id, row.id) for row in rows)

@@ -8,7 +8,11 @@ from sqlalchemy import Dialect, String, TypeDecorator
 
 
 def fold(text: str) -> str:
-    """Return `text` for comparing without case, in any script: NFKC and casefold."""
+    """Return `text` for comparing without case, in any script: NFKC and casefold.
+
+    A NUL, which PostgreSQL cannot even look for, becomes the replacement character.
+    """
+    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 

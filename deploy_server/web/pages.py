@@ -10,6 +10,7 @@ from flask import Flask, g, request, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import IntegerConverter, Map
 
+from deploy_server.domain.errors import BadMessage
 from deploy_server.web.rights import Right
 
 _STATIC = Path(__file__).parent / "static"
@@ -69,6 +70,28 @@ class RowId(IntegerConverter):
 
     def __init__(self, map: Map, **options: Any) -> None:
         super().__init__(map, **{"max": ID_MAX, **options})
+
+
+def row_id(text: str) -> int:
+    """The id that a form or a question in an address names: `args.get("group", type=row_id)`.
+
+    A number beyond every row's is 0, which is nobody's.
+
+    Raises:
+        ValueError: it is no number; Flask leaves such a value out.
+    """
+    number = int(text)
+    return number if 0 < number <= ID_MAX else 0
+
+
+def check_arguments() -> None:
+    """Refuse an address that asks with what no database can look for.
+
+    Raises:
+        BadMessage: a NUL is in it.
+    """
+    if any("\0" in value for _, value in request.args.items(multi=True)):
+        raise BadMessage("the address contains a NUL character", "Go back and follow a link")
 
 
 def init_pages(app: Flask) -> None:

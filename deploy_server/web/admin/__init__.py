@@ -21,7 +21,7 @@ from deploy_server.web.admin import (
     users,
 )
 from deploy_server.web.formats import init_formats
-from deploy_server.web.pages import init_pages
+from deploy_server.web.pages import check_arguments, init_pages
 from deploy_server.web.rights import check_views
 from deploy_server.web.security import guard, init_security
 from deploy_server.web.uploading import UploadRequest, abandon
@@ -31,6 +31,7 @@ _KEEP_STATIC = timedelta(days=365)
 
 console = Blueprint("console", "deploy_server.web", static_folder="static")
 console.before_request(guard)
+console.before_request(check_arguments)
 console.teardown_request(abandon)
 for _part in (
     overview,

@@ -12,6 +12,7 @@ from deploy_server.services.activation import Check
 from deploy_server.storage.models import Activation, Package
 from deploy_server.web.database import db
 from deploy_server.web.formats import plural
+from deploy_server.web.pages import row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
@@ -63,7 +64,7 @@ def activate(package_id: int) -> ResponseReturnValue:
 @needs(Right.DEACTIVATE)
 def ask_end() -> ResponseReturnValue:
     """Show what ending activations would touch."""
-    found = _activations(request.args.getlist("activation", type=int))
+    found = _activations(request.args.getlist("activation", type=row_id))
     return render_template("activations/end.html", section="packages", activations=found)
 
 
@@ -71,7 +72,7 @@ def ask_end() -> ResponseReturnValue:
 @needs(Right.DEACTIVATE)
 def end() -> ResponseReturnValue:
     """End activations."""
-    found = _activations(request.form.getlist("activation", type=int))
+    found = _activations(request.form.getlist("activation", type=row_id))
     gone = activation.deactivate(
         db.session(),
         [each.id for each in found],

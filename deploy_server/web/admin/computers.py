@@ -12,7 +12,7 @@ from deploy_server.services.assigning import Selection
 from deploy_server.services.computers import ComputerPage, ComputerRow
 from deploy_server.web.database import db
 from deploy_server.web.formats import plural
-from deploy_server.web.pages import PAGE_SIZE, listing
+from deploy_server.web.pages import PAGE_SIZE, listing, row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
@@ -122,7 +122,7 @@ def again(computer_id: int) -> ResponseReturnValue:
     _computer(computer_id)
     rows = assigning.assign_again(
         db.session(),
-        request.form.get("package", 0, type=int),
+        request.form.get("package", 0, type=row_id),
         [computer_id],
         actor=person().name,
         now=services().now(),
@@ -157,7 +157,7 @@ def unassign(computer_id: int) -> ResponseReturnValue:
 @needs(Right.DELETE_COMPUTERS)
 def ask_delete() -> ResponseReturnValue:
     """Show which computers would be deleted."""
-    chosen = _chosen(request.args.getlist("computer", type=int))
+    chosen = _chosen(request.args.getlist("computer", type=row_id))
     if not chosen:
         flash("Tick at least one computer.", "warning")
         return redirect(url_for(".index"))
@@ -168,7 +168,7 @@ def ask_delete() -> ResponseReturnValue:
 @needs(Right.DELETE_COMPUTERS)
 def delete() -> ResponseReturnValue:
     """Delete computers; their results stay, and an agent that is still there comes back."""
-    chosen = _chosen(request.form.getlist("computer", type=int))
+    chosen = _chosen(request.form.getlist("computer", type=row_id))
     gone = computers.delete_computers(
         db.session(),
         [each.device_id for each in chosen],

@@ -19,6 +19,7 @@ from deploy_server.storage.models import Activation, Group, Package
 from deploy_server.web.admin.computers import COMMON
 from deploy_server.web.database import db
 from deploy_server.web.formats import plural
+from deploy_server.web.pages import row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
@@ -56,12 +57,12 @@ class Order:
     @classmethod
     def sent(cls, values: MultiDict[str, str]) -> "Order":
         """The order that an address or a form has."""
-        ticked = tuple(values.getlist("computer", type=int))
-        group = values.get("group", 0, type=int)
+        ticked = tuple(values.getlist("computer", type=row_id))
+        group = values.get("group", 0, type=row_id)
         default = "ticked" if ticked else "group" if group else "search"
         postcmd = values.get("postcmd", "")
         return cls(
-            activations=tuple(values.getlist("activation", type=int)),
+            activations=tuple(values.getlist("activation", type=row_id)),
             target=values.get("target", default),
             query=values.get("q", "").strip(),
             computers=ticked,
@@ -130,7 +131,7 @@ class Preview:
 def index() -> ResponseReturnValue:
     """Choose packages and computers."""
     order = Order.sent(request.args)
-    package = request.args.get("package", type=int)
+    package = request.args.get("package", type=row_id)
     if package and not order.activations:
         rows = activation.list_activations(db.session(), package)
         if len(rows) == 1:

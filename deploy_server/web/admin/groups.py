@@ -14,7 +14,7 @@ from deploy_server.services.groups import GroupRow
 from deploy_server.storage.models import Group, GroupAssignment, Package
 from deploy_server.web.database import db
 from deploy_server.web.formats import class_slices, plural
-from deploy_server.web.pages import PAGE_SIZE, listing
+from deploy_server.web.pages import PAGE_SIZE, listing, row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
@@ -85,7 +85,7 @@ def edit(group_id: int) -> ResponseReturnValue:
 def members(group_id: int) -> ResponseReturnValue:
     """Put computers into a group, keep them out of it, or let its definition decide again."""
     group = _group(group_id)
-    ids = request.form.getlist("computer", type=int)
+    ids = request.form.getlist("computer", type=row_id)
     if request.form.get("device_ids"):
         devices = request.form["device_ids"].split()
     else:
@@ -102,8 +102,8 @@ def members(group_id: int) -> ResponseReturnValue:
 @needs(Right.JOIN_GROUPS)
 def join() -> ResponseReturnValue:
     """Put ticked computers into the group that was chosen."""
-    group = _group(request.form.get("group", 0, type=int))
-    ids = request.form.getlist("computer", type=int)
+    group = _group(request.form.get("group", 0, type=row_id))
+    ids = request.form.getlist("computer", type=row_id)
     if not ids:
         raise NotFound("no computer was named", "Tick computers in the list first")
     said = _change(group, "include", [_device(each) for each in ids])
@@ -117,7 +117,7 @@ def join() -> ResponseReturnValue:
 @needs(Right.JOIN_GROUPS)
 def choose() -> ResponseReturnValue:
     """Ask into which group ticked computers go."""
-    ids = request.args.getlist("computer", type=int)
+    ids = request.args.getlist("computer", type=row_id)
     if not ids:
         flash("Tick at least one computer.", "warning")
         return redirect(url_for("console.computers.index"))
@@ -131,7 +131,7 @@ def choose() -> ResponseReturnValue:
 def ask_unassign(group_id: int) -> ResponseReturnValue:
     """Show what taking a package back from a group would touch."""
     group = _group(group_id)
-    package = request.args.get("package", type=int)
+    package = request.args.get("package", type=row_id)
     found = [row for row in _assigned(group) if row["package"].id == package]
     if not found:
         raise NotFound("the group is not given that package", "Reload the group's page")

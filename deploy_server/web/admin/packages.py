@@ -15,7 +15,7 @@ from deploy_server.services.packages import Impact
 from deploy_server.storage.models import Package
 from deploy_server.web.database import db
 from deploy_server.web.formats import class_slices, plural, slices
-from deploy_server.web.pages import PAGE_SIZE, listing
+from deploy_server.web.pages import PAGE_SIZE, listing, row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
@@ -87,7 +87,7 @@ def export(package_id: int) -> ResponseReturnValue:
 @needs(Right.DELETE_PACKAGES)
 def ask_delete() -> ResponseReturnValue:
     """Show what deleting packages would touch."""
-    ids = request.args.getlist("package", type=int)
+    ids = request.args.getlist("package", type=row_id)
     if not ids:
         flash("Tick at least one package.", "warning")
         return redirect(url_for(".index"))
@@ -104,7 +104,7 @@ def ask_delete() -> ResponseReturnValue:
 @needs(Right.DELETE_PACKAGES)
 def delete() -> ResponseReturnValue:
     """Delete packages with their files; their results stay."""
-    ids = request.form.getlist("package", type=int)
+    ids = request.form.getlist("package", type=row_id)
     if not ids:
         raise NotFound("no package was named", "Tick packages in the list and press delete")
     gone = packages.delete_packages(

@@ -11,7 +11,7 @@ from deploy_server.services import assigning, packages, status, withdrawing
 from deploy_server.services.status import Validation
 from deploy_server.web.database import db
 from deploy_server.web.formats import CLASS_NAMES, plural
-from deploy_server.web.pages import PAGE_SIZE, listing
+from deploy_server.web.pages import PAGE_SIZE, listing, row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
@@ -119,7 +119,7 @@ def validate(package_id: int) -> ResponseReturnValue:
 @needs(Right.RUN_AGAIN)
 def again(package_id: int) -> ResponseReturnValue:
     """Run the package again where it failed: on the ticked computers."""
-    ids = request.form.getlist("computer", type=int)
+    ids = request.form.getlist("computer", type=row_id)
     back = redirect(url_for(".index", package_id=package_id) + "?class=error")
     if not ids:
         flash("Tick at least one computer.", "warning")
