@@ -164,17 +164,25 @@ class PackageStore:
         """Remove what was fetched and what was made of it; record, info and runs stay.
 
         Raises:
-            CleanFailed: the tree cannot be removed.
+            CleanFailed: the tree, or what is not ours, cannot be removed.
         """
         self.remove_fragments(package_id)
         self.remove_file(package_id, PACKAGE_FILE)
         self.disk.remove_folder(self.path(package_id, TREE))
 
     def remove_fragments(self, package_id: str) -> None:
-        """Remove every fragment and their list."""
+        """Remove every fragment and their list.
+
+        Raises:
+            CleanFailed: a folder stands in the place of one and cannot be removed.
+        """
         prefix = fragment_name(package_id, 0)[:-1]
         for each in list(self.folder(package_id).iterdir()):
-            if each.name.startswith((prefix, FRAGMENTS_FILE)):
+            if not each.name.startswith((prefix, FRAGMENTS_FILE)):
+                continue
+            if each.is_dir():  # a damaged disk, or somebody, has put it there
+                self.disk.remove_folder(each)
+            else:
                 self.remove_file(package_id, each.name)
 
     def remove(self, package_id: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.support.certificates import Issued, issue
 from tests.support.computer import Computer
 from tests.support.fault_proxy import FaultProxy
+from tests.support.fork_server import Agents
 from tests.support.lives import Tried
 from tests.support.networked import Network, simulated
 from tests.support.real_lives import Site, running_site
@@ -65,4 +66,10 @@ def site(certificate: Path, ca: Issued, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("site")
     (folder / "ca.pem").write_bytes(ca.pem())
     with running_site(certificate, folder / "ca.pem", folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def agents() -> Iterator[Agents]:
+    with Agents() as running:
         yield running

@@ -31,12 +31,6 @@ DEPLOYMENTS = {
 SINGLE, PAIRS = 84, 18  # lives of each
 
 
-@pytest.fixture(scope="module")
-def agents() -> Iterator[Agents]:
-    with Agents() as running:
-        yield running
-
-
 def ways_of(name: str, count: int) -> list[tuple[int, ...]]:
     """When agents die: moments all over the first one's life, and some of its heir's too."""
     chance = random.Random(name)

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from tests.support.repository import ROOT
 
-_life: dict[str, int] = {"number": 0, "kill_at": 0, "moments": -1}
+_life: dict[str, Any] = {"number": 0, "kill_at": 0, "moments": -1}
 
 
 class Agents:
@@ -47,8 +47,11 @@ class Agents:
         self._process.communicate()
         assert self._process.returncode == 0
 
-    def run(self, *arguments: str, kill_at: int, moments: Path, log: Path) -> int:
-        """Run an agent to its end; its exit status, or the signal that ended it below 0."""
+    def run(self, *arguments: str, kill_at: int | str, moments: Path, log: Path) -> int:
+        """Run an agent to its end; its exit status, or the signal that ended it below 0.
+
+        ``kill_at`` is the number or the name of its last moment, 0 for none.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         wanted = {
@@ -65,7 +68,7 @@ class Agents:
 def _moment(what: str) -> None:
     _life["number"] += 1
     os.write(_life["moments"], f"{what}\n".encode())
-    if _life["number"] == _life["kill_at"]:
+    if _life["kill_at"] in (_life["number"], what):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
