@@ -3,18 +3,28 @@
 import click
 
 from deploy_agent import __version__
-from deploy_server.cli.assign import assign, stats, unassign, validate
-from deploy_server.cli.audit import audit
-from deploy_server.cli.cert import cert
-from deploy_server.cli.common import Program
-from deploy_server.cli.computer import computer
-from deploy_server.cli.db import db
-from deploy_server.cli.group import group
-from deploy_server.cli.init import init
-from deploy_server.cli.package import package
-from deploy_server.cli.run import run
-from deploy_server.cli.setting import setting
-from deploy_server.cli.user import user
+
+try:
+    from deploy_server.cli.assign import assign, stats, unassign, validate
+    from deploy_server.cli.audit import audit
+    from deploy_server.cli.cert import cert
+    from deploy_server.cli.common import Program
+    from deploy_server.cli.computer import computer
+    from deploy_server.cli.db import db
+    from deploy_server.cli.group import group
+    from deploy_server.cli.init import init
+    from deploy_server.cli.package import package
+    from deploy_server.cli.run import run
+    from deploy_server.cli.setting import setting
+    from deploy_server.cli.user import user
+except ModuleNotFoundError as error:
+    if (error.name or "").startswith("deploy_"):
+        raise  # a fault of ours
+    # Both programs come with either extra of the distribution; only one of them can work then.
+    raise SystemExit(
+        f"deploy-server: {error.name} is not installed here, only what agents need."
+        " Install the server: pip install 'tranche[server]'"
+    ) from error
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})

@@ -104,12 +104,17 @@ def build_package(
         package = Package(id=package_id, created_at=now, created_by=actor, revision=1)
         _describe(package, spec, content, name if intake else "")
         staging.publish()
-        after = {**described(spec), "size": package.size, "file_name": package.file_name}
-        audit.record(session, "package.build", str(package_id), now=now, actor=actor, after=after)
+        _enter(session, spec, package)
         session.add(package)
         settle(session, staging, package)
     log.info("%s built package %s", actor, package_id)
     return package
+
+
+def _enter(session: Session, spec: PackageSpec, package: Package) -> None:
+    after = {**described(spec), "size": package.size, "file_name": package.file_name}
+    at, actor = package.created_at, package.created_by
+    audit.record(session, "package.build", str(package.id), now=at, actor=actor, after=after)
 
 
 def _describe(package: Package, spec: PackageSpec, content: Content | None, name: str) -> None:

@@ -5,6 +5,7 @@ crash between the two is taken back by services/sweeping.py.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, BinaryIO
@@ -111,27 +112,22 @@ def edit_package(
         put_info(staging, info_of(package_id, spec, content, revision))
         staging.publish()
         package = _read(session, package_id, lock=True)
-        values = {
-            **described(spec),
-            **content_fields(spec, content),
-            "file_name": name,
-            "revision": revision,
-        }
-        was = {column: getattr(package, column) for column in values}
-        audit.record(
-            session,
-            "package.edit",
-            str(package_id),
-            now=now,
-            actor=actor,
-            before=was,
-            after=values,
-        )
-        for column, value in values.items():
-            setattr(package, column, value)
+        values = {**described(spec), **content_fields(spec, content), "file_name": name}
+        _change(session, package, values | {"revision": revision}, now, actor)
         settle(session, staging, package)
     log.info("%s changed package %s to revision %s", actor, package_id, revision)
     return package
+
+
+def _change(
+    session: Session, package: Package, values: Mapping[str, Any], now: datetime, actor: str
+) -> None:
+    """Give the row other values, and enter which."""
+    was = {column: getattr(package, column) for column in values}
+    target = str(package.id)
+    audit.record(session, "package.edit", target, now=now, actor=actor, before=was, after=values)
+    for column, value in values.items():
+        setattr(package, column, value)
 
 
 def _read(session: Session, package_id: int, *, lock: bool = False) -> Package:

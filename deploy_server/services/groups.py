@@ -55,10 +55,6 @@ class GroupRow:
     created_by: str
 
 
-#: How many computers an entry of the audit log names.
-_NAMED = 200
-
-
 def list_groups(
     session: Session, *, now: datetime, perimeter: Perimeter = None, visible_only: bool = False
 ) -> list[GroupRow]:
@@ -226,7 +222,8 @@ def include(
     group = _changeable(session, name, perimeter)
     ids = computer_ids(session, device_ids, perimeter)
     changed = _say_by_hand(session, group, ids, "include", actor, now)
-    _record_members(session, "group.include", group, device_ids, now, actor)
+    after = audit.named(device_ids)
+    audit.record(session, "group.include", group.name, now=now, actor=actor, after=after)
     return changed
 
 
@@ -248,7 +245,8 @@ def exclude(
     ids = computer_ids(session, device_ids, perimeter)
     changed = _say_by_hand(session, group, ids, "exclude", actor, now)
     _withdraw(session, group, ids)
-    _record_members(session, "group.exclude", group, device_ids, now, actor)
+    after = audit.named(device_ids)
+    audit.record(session, "group.exclude", group.name, now=now, actor=actor, after=after)
     return changed
 
 
@@ -276,7 +274,7 @@ def reset(
         )
         number += len(gone.all())
     _withdraw(session, group, ids)
-    _record_members(session, "group.reset", group, device_ids, now)
+    audit.record(session, "group.reset", group.name, now=now, after=audit.named(device_ids))
     return number
 
 
@@ -284,19 +282,6 @@ def _said(group: Group) -> dict[str, Any]:
     """What people said of a group, for the audit log."""
     names = ("name", "kind", "expression", "description", "visible")
     return {name: getattr(group, name) for name in names}
-
-
-def _record_members(
-    session: Session,
-    action: str,
-    group: Group,
-    device_ids: Sequence[str],
-    now: datetime,
-    actor: str | None = None,
-) -> None:
-    ids = list(dict.fromkeys(device_ids))
-    after = {"computers": len(ids), "device_ids": ids[:_NAMED]}
-    audit.record(session, action, group.name, now=now, actor=actor, after=after)
 
 
 def _find(session: Session, name: str) -> Group:

@@ -1,6 +1,6 @@
 """Giving a package to computers or to a group."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -139,20 +139,27 @@ def assign(
             assigned += _assign_computers(session, activation.package, computers, values, now)
             skipped += _unsuitable(session, activation.package, computers)
         done = AssignResult(assigned, tuple(skipped))
+    _enter(session, activation, described(session, selection), values, done)
+    return done
+
+
+def _enter(
+    session: Session,
+    activation: Activation,
+    whom: Mapping[str, Any],
+    values: Mapping[str, Any],
+    done: AssignResult,
+) -> None:
+    how = {name: values[name] for name in ("force", "schedule", "postcmd", "attempt")}
+    numbers = {"assigned": done.assigned, "skipped": len(done.skipped)}
     audit.record(
         session,
         "package.assign",
         f"{activation.package_id} A{activation.id}",
-        now=now,
-        actor=actor,
-        after={
-            **described(session, selection),
-            **{name: values[name] for name in ("force", "schedule", "postcmd", "attempt")},
-            "assigned": done.assigned,
-            "skipped": len(done.skipped),
-        },
+        now=values["assigned_at"],
+        actor=values["assigned_by"],
+        after={**whom, **how, **numbers},
     )
-    return done
 
 
 def assign_again(
@@ -186,6 +193,8 @@ def assign_again(
             .execution_options(synchronize_session=False)
         )
         changed += rowcount(result)
+    if not changed:
+        return 0
     again = Selection(computer_ids=computer_ids)
     after = {**described(session, again), "attempt": attempt, "assigned": changed}
     target = str(package_id)

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import Conflict, Forbidden, NotFound, SpecError
+from deploy_server.services import audit
 from deploy_server.services.assigning.views import Perimeter, Selection
 from deploy_server.services.computers import computer_ids
 from deploy_server.storage.models import Activation, Computer, Group, Package
@@ -19,8 +20,6 @@ Clause = ColumnElement[bool]
 
 # Ids in one statement: every database takes that many parameters.
 _BATCH = 10_000
-# Computers that an entry of the audit log names.
-_NAMED = 200
 _ACTIVATION = re.compile(r"[Aa]([0-9]{1,9})\Z", re.ASCII)
 _PACKAGE = re.compile(r"[0-9]{1,10}\Z", re.ASCII)
 _LIST = "List them: deploy-server package activations"
@@ -95,13 +94,11 @@ def described(session: Session, selection: Selection) -> dict[str, Any]:
         return {"group": selection.group}
     if selection.expression is not None:
         return {"expression": selection.expression}
-    named: Sequence[str] = selection.device_ids or ()
-    number = len(selection.device_ids or selection.computer_ids or ())
-    if selection.computer_ids is not None:
-        wanted = list(selection.computer_ids)[:_NAMED]
-        ids = select(Computer.device_id).where(Computer.id.in_(wanted)).order_by(Computer.id)
-        named = session.scalars(ids).all()
-    return {"computers": number, "device_ids": list(named)[:_NAMED]}
+    if selection.computer_ids is None:
+        return audit.named(selection.device_ids or ())
+    first = list(selection.computer_ids)[: audit.NAMED]
+    ids = select(Computer.device_id).where(Computer.id.in_(first)).order_by(Computer.id)
+    return {**audit.named(session.scalars(ids).all()), "computers": len(selection.computer_ids)}
 
 
 def chosen(

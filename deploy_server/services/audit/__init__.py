@@ -6,7 +6,7 @@ A row that somebody changed or removed in the database therefore shows (`find_br
 than AUDIT_DAYS is removed from the oldest on, by `sweep_audit` alone, which enters that.
 """
 
-from deploy_server.services.audit.entering import act_for, record, record_each
+from deploy_server.services.audit.entering import NAMED, act_for, named, record, record_each
 from deploy_server.services.audit.reading import (
     COLUMNS,
     AuditPage,
@@ -20,6 +20,7 @@ from deploy_server.services.audit.retention import sweep_audit
 
 __all__ = [
     "COLUMNS",
+    "NAMED",
     "AuditPage",
     "Filter",
     "act_for",
@@ -27,6 +28,7 @@ __all__ = [
     "each_entry",
     "find_break",
     "list_entries",
+    "named",
     "record",
     "record_each",
     "sweep_audit",

@@ -15,6 +15,7 @@ from deploy_server.storage.models import AuditChain, AuditEntry
 from deploy_server.storage.types import utc_text
 
 VALUE_MAX = 4000  # characters of one value in before and after
+NAMED = 200  # computers that one entry names
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,12 @@ def record_each(
         session.execute(insert(AuditEntry), rows)
     chain.last_number, chain.last_digest = number, digest
     session.flush()
+
+
+def named(device_ids: Sequence[str]) -> dict[str, Any]:
+    """Return what an entry says of computers: how many, and the ids of the first ones."""
+    ids = list(dict.fromkeys(device_ids))
+    return {"computers": len(ids), "device_ids": ids[:NAMED]}
 
 
 def _difference(
