@@ -93,8 +93,9 @@ def session(engine: "Engine") -> "Iterator[Session]":
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [each for kind in ("passed", "failed") for each in terminalreporter.getreports(kind)]
-    properties = [each for report in reports for each in getattr(report, "user_properties", ())]
+    # What fixtures record is in the report of their ends, which pytest counts as no result.
+    ends = [each for each in terminalreporter.getreports("") if each.when == "teardown"]
+    properties = [each for report in ends for each in report.user_properties]
     for line in summary(properties):
         terminalreporter.write_line(line)
     skipped = terminalreporter.stats.get("skipped", [])
