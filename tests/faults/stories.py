@@ -1,5 +1,6 @@
 """What is deployed while the agent is killed: a story for each way that a package can go."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -114,6 +115,18 @@ def _another(world: World) -> None:
     """A second package, which may not start before the restart."""
     world.server.publish("1800000002", fragments=0)
     world.server.assign("1800000002")
+
+
+def _renamed(world: World) -> None:
+    """After the first contact the computer has another name, and its results wait for that."""
+    path = world.state / "identity.json"
+    told = any(each.old_device_id for each in world.server.inventories)
+    if told or not world.server.prologs or not path.exists():
+        return
+    identity = json.loads(path.read_bytes())
+    if identity["old_device_id"] is None:
+        path.write_text(json.dumps({**identity, "name": "another"}))
+        world.runner.disk.settle()
 
 
 def _switched_off(world: World) -> None:
@@ -241,6 +254,7 @@ STORIES = [
         codes=("SUCCESS", "SUCCESS"),
         starts=2,
     ),
+    Story("of a renamed computer", NO_FILE, {"schedule": LATER}, meanwhile=_renamed),
     Story("that is switched off", {"fragments": 2}, meanwhile=_switched_off),
 ]
 

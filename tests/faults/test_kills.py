@@ -12,6 +12,7 @@ With TRANCHE_ALL_KILLS=1 it is every moment in every way, and 500 pairs of each 
 import logging
 import os
 import random
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,7 @@ def test_nobody_can_tell_how_often_the_agent_died(
         except AssertionError as error:
             where = f"{story.name}, {end.value} {lived.fate.killed}"
             raise AssertionError(f"{where}: {error}") from error
+        shutil.rmtree(lived.world.state)  # memory is small in some containers
 
 
 def test_every_kind_of_deed_is_a_moment(folders: Iterator[Path]) -> None:
