@@ -29,6 +29,7 @@ from deploy_agent.domain.errors import (
 from deploy_agent.domain.plan import Moved
 from deploy_agent.machine.clock import Clock
 from deploy_agent.machine.transport import Sink, Transport
+from deploy_agent.services.ahead import BIGGEST, Fetched, ReadAhead
 from deploy_agent.services.package import Package
 from deploy_agent.wire import terms
 from deploy_agent.wire.errors import FieldError, WireError
@@ -51,6 +52,7 @@ class Fetcher:
         *,
         wait: bool = True,
         jitter: Callable[[], float] = random.random,
+        in_a_hurry: Callable[[], bool] = lambda: False,
     ) -> None:
         """Fetch through `transport`.
 
@@ -59,11 +61,14 @@ class Fetcher:
             clock: tells the time.
             wait: leave a silent server alone for a while; False tries again at once.
             jitter: numbers from 0 to 1.
+            in_a_hurry: whether no pause is wanted between two fragments.
         """
         self._transport = transport
         self._clock = clock
         self._wait = wait
         self._jitter = jitter
+        self._in_a_hurry = in_a_hurry
+        self._ahead = ReadAhead(transport)
         self._silent: dict[str, tuple[TransientError, datetime]] = {}
         self._lists: OrderedDict[str, tuple[bytes, FragmentList]] = OrderedDict()
 
@@ -150,15 +155,41 @@ class Fetcher:
         del self._silent[_host(url)]
 
     def _receive(self, package: Package, url: str, number: int, listed: bytes | None) -> None:
-        info = _info(package)
         name = fragment_name(package.id, number)
+        size = _info(package).fragment_size
+        if size is not None and size <= BIGGEST and self._in_a_hurry():
+            self._receive_in_a_hurry(package, number, listed, size)
+            return
         no_cache = package.record.fresh or _was_wrong(package, name)
         with package.store.writing(package.id, name) as file:
             sink = _HashingSink(file)
             length = self._fetch(package, url, sink, no_cache=no_cache)
-            if listed is not None and sink.digest() != listed:
-                raise WrongBytes(f"{url} is not what {FRAGMENTS_FILE} says: its SHA-256 differs")
-            _check_length(info, number, length, url)
+            _check(package, number, listed, sink.digest(), length)
+
+    def _receive_in_a_hurry(
+        self, package: Package, number: int, listed: bytes | None, size: int
+    ) -> None:
+        """Fetch a fragment into memory, and write it while the next one comes."""
+        name = fragment_name(package.id, number)
+        url = f"{_near(package)}/{name}"
+        no_cache = package.record.fresh or _was_wrong(package, name)
+        fetched = None if no_cache else self._ahead.take((url, _info(package)))
+        if fetched is None:
+            self._ahead.drop()
+            fetched = Fetched()
+            self._transport.fetch(url, fetched, limit=size, no_cache=no_cache)
+        _check(package, number, listed, fetched.digest(), fetched.length)
+        self._begin_next(package, number + 1, size)
+        with package.store.writing(package.id, name) as file:
+            for piece in fetched.pieces:
+                file.write(piece)
+
+    def _begin_next(self, package: Package, number: int, size: int) -> None:
+        info, name = _info(package), fragment_name(package.id, number)
+        known = number > info.fragments or package.store.path(package.id, name).exists()
+        if not known and not package.record.fresh and not _was_wrong(package, name):
+            url = f"{_near(package)}/{name}"
+            self._ahead.begin((url, info), url, size)
 
     def _fetch(self, package: Package, url: str, sink: Sink, *, no_cache: bool) -> int:
         size = _info(package).fragment_size
@@ -314,7 +345,16 @@ def _read_info(data: bytes, package_id: str) -> InfoFile:
     return info
 
 
-def _check_length(info: InfoFile, number: int, length: int, url: str) -> None:
+def _check(package: Package, number: int, listed: bytes | None, digest: bytes, length: int) -> None:
+    """Refuse a fragment that is not what it should be.
+
+    Raises:
+        WrongBytes: it is another.
+    """
+    info = _info(package)
+    url = f"{_near(package)}/{fragment_name(package.id, number)}"
+    if listed is not None and digest != listed:
+        raise WrongBytes(f"{url} is not what {FRAGMENTS_FILE} says: its SHA-256 differs")
     if length == 0:
         raise WrongBytes(f"{url} is empty")
     whole = info.fragment_size is not None and number < info.fragments

@@ -35,6 +35,7 @@ from deploy_agent.services.post import PostCommands
 from deploy_agent.services.reporting import Reporter
 from deploy_agent.services.waiting import PATIENT, Patience
 from deploy_agent.wire.messages import Section
+from deploy_agent.wire.replies import DownloadSettings
 
 ANSWERS_NAME = "answer.sock"
 SYSTEM_ANSWERS = Path("/run/deploy-agent") / ANSWERS_NAME
@@ -128,7 +129,12 @@ def make_agent(config: AgentConfig, patience: Patience = PATIENT) -> Agent:
     )
     packages = Packages(files.packages(), events)
     history = files.history()
-    fetcher = Fetcher(transport, clock, wait=patience.latencies)
+    fetcher = Fetcher(
+        transport,
+        clock,
+        wait=patience.latencies,
+        in_a_hurry=lambda: config.max_rate is None and _is_unpaced(agent.settings()),
+    )
     installer = Installer(
         runner,
         RealTrees(),
@@ -164,6 +170,10 @@ def make_agent(config: AgentConfig, patience: Patience = PATIENT) -> Agent:
     )
     agent.start()
     return agent
+
+
+def _is_unpaced(settings: DownloadSettings) -> bool:
+    return not (settings.frag_latency_s or settings.cycle_latency_s or settings.period_latency_s)
 
 
 def collect_inventory() -> Sequence[Section]:

@@ -8,6 +8,7 @@ server never at all.
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ class Access:
 
 
 class HttpTransport:
-    """`Transport` over HTTP and HTTPS."""
+    """`Transport` over HTTP and HTTPS; threads may share it, and wait for each other."""
 
     def __init__(self, access: Access, clock: Clock) -> None:
         self._access = access
@@ -110,6 +111,7 @@ class HttpTransport:
         self._session.mount("https://", PinnedAdapter(access.limits, context))
         self._session.mount("http://", WatchedAdapter(access.limits))
         self._throttle = Throttle(access.max_rate, clock)
+        self._one_at_a_time = threading.Lock()
         self._used_at = clock.now()
         self._environ_proxies: dict[str, dict[str, str]] = {}
 
@@ -216,19 +218,20 @@ class HttpTransport:
     def _request(
         self, method: str, url: str, headers: dict[str, str], **content: Any
     ) -> Iterator[requests.Response]:
-        self._drop_idle_connections()
-        with network_errors(url, self._access.ca_file):
-            try:
-                response = self._send(method, url, headers, content)
-            except (requests.RequestException, OSError) as error:
-                if not is_stale(error):
-                    raise
-                # The computer slept, or moved to another network, or the server was restarted.
-                # Whatever we ask may be asked twice, and no connection kept is worth more.
-                self._session.close()
-                response = self._send(method, url, headers, content)
-        with response:
-            yield response
+        with self._one_at_a_time:
+            self._drop_idle_connections()
+            with network_errors(url, self._access.ca_file):
+                try:
+                    response = self._send(method, url, headers, content)
+                except (requests.RequestException, OSError) as error:
+                    if not is_stale(error):
+                        raise
+                    # The computer slept, or moved to another network, or the server was restarted.
+                    # Whatever we ask may be asked twice, and no connection kept is worth more.
+                    self._session.close()
+                    response = self._send(method, url, headers, content)
+            with response:
+                yield response
 
     def _send(
         self, method: str, url: str, headers: dict[str, str], content: dict[str, Any]
