@@ -4,6 +4,7 @@ Text from agents and people is cut here for where there is little room; escaping
 everywhere.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -92,6 +93,7 @@ def init_formats(app: Flask) -> None:
         bytes=size_text,
         class_name=CLASS_NAMES.__getitem__,
         duration=duration_text,
+        facts=facts_text,
         info_lines=info_lines,
         iso=utc_text,
         kind=kind_of,
@@ -108,6 +110,20 @@ def init_formats(app: Flask) -> None:
         status_label=lambda status: "WAITING NOTIFICATION" if status == WAITING else status,
         utc=lambda moment: f"{moment:%Y-%m-%d %H:%M:%S} UTC",
     )
+
+
+def facts_text(values: str) -> str:
+    """What an entry of the audit log keeps as JSON: force no, schedule 2026/12/01 06:00."""
+    found = json.loads(values) if values else {}
+    return ", ".join(f"{name} {_fact(value)}" for name, value in found.items())
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value in ("", None) else str(value)
 
 
 def size_text(size: int) -> str:

@@ -7,6 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from deploy_server.config import ServerConfig
+from deploy_server.services.contact import Sightings
 from deploy_server.storage.fragments import LocalFragmentStore
 from deploy_server.web import files
 from deploy_server.web.errors import init_errors
@@ -31,7 +32,12 @@ def client(tmp_path: Path, scheme: Scheme) -> FlaskClient:
     (config.download / "secret").write_bytes(b"secret")
     app = Flask("test", static_folder=None)
     app.extensions["tranche"] = Services(
-        config, store, lambda: datetime.now(UTC), scheme, frozenset({"files"})
+        config,
+        store,
+        lambda: datetime.now(UTC),
+        scheme,
+        frozenset({"files"}),
+        Sightings(lambda: pytest.fail("files have no database")),
     )
     init_errors(app)
     app.register_blueprint(files.blueprint)
