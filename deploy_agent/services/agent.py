@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from deploy_agent.domain import policy
 from deploy_agent.domain.errors import Expired
@@ -172,7 +173,7 @@ class Agent:
         settings = self.contact.memory.settings or DownloadSettings(on=False)
         if self._patience.latencies:
             return settings
-        return replace(settings, frag_latency_s=0, cycle_latency_s=0, period_latency_s=0)
+        return _unpaced(settings)
 
     def may_move(self, package_id: str) -> bool:
         """Whether a package can move now."""
@@ -334,3 +335,9 @@ class Agent:
         left = max(0.0, (found.until - self._clock.now()).total_seconds())
         what = For.ANSWER if found.readiness is Readiness.BACKS_OFF else For.TIME
         return Wait(left, what, f"package {package.id}: {found.why}")
+
+
+@lru_cache(maxsize=1)
+def _unpaced(settings: DownloadSettings) -> DownloadSettings:
+    # Asked for dozens of times for each fragment.
+    return replace(settings, frag_latency_s=0, cycle_latency_s=0, period_latency_s=0)
