@@ -27,7 +27,7 @@ from tests.support.real_lives import (
 pytestmark = pytest.mark.slow
 
 DEPLOYMENTS = {
-    "an archive": Deployment({"fragments": 2}),
+    "an archive": Deployment({"fragments": 3}),
     "a command that fails": Deployment({"fragments": 0}, exit_code=3, code="ERR_EXIT_CODE_3"),
     "a post command": Deployment({"fragments": 0}, {"postcmd": "echo post >> {traces}"}),
 }
