@@ -7,9 +7,11 @@ Shape of the state folder: lock, identity.json, server.json, events.jsonl, packa
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from deploy_agent.config import SYSTEM_STATE, AgentConfig
+from deploy_agent.domain.state import State
 from deploy_agent.machine import runner
 from deploy_agent.machine.boot import SystemPower, boot_id
 from deploy_agent.machine.clock import Clock, SystemClock, local_to_utc
@@ -35,10 +37,11 @@ from deploy_agent.services.post import PostCommands
 from deploy_agent.services.reporting import Reporter
 from deploy_agent.services.waiting import PATIENT, Patience
 from deploy_agent.wire.messages import Section
-from deploy_agent.wire.replies import DownloadSettings
 
 ANSWERS_NAME = "answer.sock"
 SYSTEM_ANSWERS = Path("/run/deploy-agent") / ANSWERS_NAME
+
+_ON_THEIR_WAY = (State.OFFERED, State.DOWNLOADING)
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def make_agent(config: AgentConfig, patience: Patience = PATIENT) -> Agent:
         transport,
         clock,
         wait=patience.latencies,
-        in_a_hurry=lambda: config.max_rate is None and _is_unpaced(agent.settings()),
+        in_a_hurry=lambda: config.max_rate is None and _is_next_in_a_row(agent),
     )
     installer = Installer(
         runner,
@@ -172,8 +175,13 @@ def make_agent(config: AgentConfig, patience: Patience = PATIENT) -> Agent:
     return agent
 
 
-def _is_unpaced(settings: DownloadSettings) -> bool:
-    return not (settings.frag_latency_s or settings.cycle_latency_s or settings.period_latency_s)
+def _is_next_in_a_row(agent: Agent) -> bool:
+    """Whether the next fragment of a package is sure to be fetched at once after this one."""
+    settings = agent.settings()
+    if settings.frag_latency_s or settings.cycle_latency_s or settings.period_latency_s:
+        return False
+    on_their_way = (each for each in agent.packages if each.state in _ON_THEIR_WAY)
+    return len(list(islice(on_their_way, 2))) == 1  # with a second one they take turns
 
 
 def collect_inventory() -> Sequence[Section]:
