@@ -9,6 +9,7 @@ import os
 import signal
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -204,7 +205,8 @@ def a_runner_dies(bench: Bench) -> None:
     bench.once(kill_at="after start")
     wait_until(bench.trace.exists, "the action runs")
     for process in runners_in(bench.run_folder):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     for each in psutil.process_iter(["cmdline"]):
         if str(bench.trace) in " ".join(each.info["cmdline"] or []):
             os.killpg(each.pid, signal.SIGKILL)

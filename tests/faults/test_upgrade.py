@@ -7,10 +7,10 @@ service manager would.
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -31,7 +31,7 @@ UPGRADE = """#!/bin/sh
 set -e
 echo begin >> "$1/trace"
 kill -s "$2" "$(cat "$1/pid")"
-while kill -0 "$(cat "$1/pid")" 2>/dev/null; do sleep 0.02; done
+while grep -q '^State:.[^Z]' "/proc/$(cat "$1/pid")/status" 2>/dev/null; do sleep 0.02; done
 rm -rf "$1/installed/deploy_agent"
 cp -R deploy_agent "$1/installed/"
 "$1/start"
@@ -96,12 +96,25 @@ class Installed:
         path = self.folder / "log"
         return path.read_text() if path.exists() else ""
 
+    def wait_for_a_result(self, server: ServerSimulator) -> None:
+        try:
+            wait_until(lambda: server.codes, "the result is told", seconds=60)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log()}") from None
+
     def stop(self) -> None:
         number = int((self.folder / "pid").read_text())
-        if psutil.pid_exists(number):
-            daemon = psutil.Process(number)
-            daemon.send_signal(signal.SIGKILL)
-            wait_until(lambda: not daemon.is_running() or daemon.status() == "zombie", "it ends")
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(number).kill()
+        wait_until(lambda: not lives(number), "the daemon ends")
+
+
+def lives(number: int) -> bool:
+    """Whether there is such a process, and it is not only waiting to be noticed by its parent."""
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture
@@ -134,7 +147,8 @@ def installed(site: Site, tmp_path: Path) -> Iterator[Installed]:
     yield agent
     agent.stop()
     for process in runners_in(folder):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @pytest.mark.parametrize("how", ["TERM", "KILL"])
@@ -155,7 +169,7 @@ def test_a_package_replaces_its_agent_and_ends_once(
         info_loc=f"{site.central.address}/download", pack_loc=f"{site.near.address}/download"
     )
     installed.start()
-    wait_until(lambda: server.codes, f"the result is told: {installed.log()}", seconds=60)
+    installed.wait_for_a_result(server)
     assert server.codes == [code], installed.log()
     assert "Tranche/" in said_by[0]
     assert f"Tranche/{NEW}" not in said_by[0]
@@ -191,6 +205,6 @@ def test_the_new_agent_may_come_much_later(
     assert server.codes == []
     (installed.package / "__init__.py").write_text(f'__version__ = "{NEW}"\n')
     installed.start()
-    wait_until(lambda: server.codes, f"the result is told: {installed.log()}", seconds=60)
+    installed.wait_for_a_result(server)
     assert server.codes == ["ERR_EXIT_CODE_5"]
     assert json.loads(installed.run("history", "--json").stdout)[0]["output"] == "done\n"
