@@ -92,6 +92,7 @@ class Installer:
         self._clock = clock
         self._install_path = install_path
         self._max_exec_tries = max_exec_tries
+        self._started: set[Path] = set()  # folders of runs that began in the life of this process
 
     def prepare(self, package: Package) -> None:
         """Join, check and unpack as far as it goes; a failure is the package's end."""
@@ -114,7 +115,6 @@ class Installer:
         number = package.record.runs + 1
         tries = package.record.exec_tries + 1
         log.info("package %s: %s %r", package.id, info.action, info.target)
-        package.apply(Event.BEGIN, runs=number, exec_tries=tries, act_at=None)
         folder = package.store.path(package.id, run_folder(number))
         minutes = info.execution_timeout_min
         job = Job(
@@ -125,10 +125,14 @@ class Installer:
             timeout_s=60.0 * (settings.execution_timeout_min if minutes is None else minutes),
         )
         try:
+            # Before the intent: where it is missing later, the action itself has removed it.
             self._make_folder(package, folder)
+            package.apply(Event.BEGIN, runs=number, exec_tries=tries, act_at=None)
             self._runner.start(job, folder)
         except PackageError as error:
             package.fail(error, self._clock.now())
+        else:
+            self._started.add(folder)
 
     def attend(self, package: Package, timeout_s: float | None) -> bool:
         """Wait for the end of a running action and save what came of it.
@@ -254,7 +258,9 @@ class Installer:
     def _outcome_unknown(self, package: Package, folder: Path, error: OutcomeUnknown) -> None:
         """The runner is gone and left nothing that can be read."""
         info = package.info
-        begun = (folder / JOB_FILE).exists()
+        # An action may remove every file that speaks of it: only a folder that is there and empty
+        # says that nothing was started.
+        begun = folder in self._started or not folder.is_dir() or (folder / JOB_FILE).exists()
         meaning = on_reload(
             package.state,
             begun=begun,

@@ -1,5 +1,6 @@
 """The gate before an action, actions that outlive the agent, and ends that nobody knows."""
 
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy_agent.domain.state import State
+from deploy_agent.machine.runner import Job
 from deploy_agent.services.waiting import For
 from deploy_agent.wire.replies import DownloadSettings
 from deploy_agent.wire.terms import Action
@@ -119,6 +121,30 @@ def test_killed_between_intent_and_start_nothing_is_unknown(pc: Computer) -> Non
     pc.once()
     assert pc.server.codes == ["SUCCESS"]
     assert len(pc.runner.started) == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "restarted"), [("run-1", False), ("run-1/job.json", False), ("run-1", True)]
+)
+def test_an_action_that_removes_its_own_traces_is_not_repeated(
+    pc: Computer, what: str, restarted: bool
+) -> None:
+    started, pc.runner.vanish = pc.runner.start, 9
+
+    def start(job: Job, run: Path) -> None:
+        started(job, run)
+        gone = run.parent / what
+        shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+        if restarted:
+            raise KeyboardInterrupt
+
+    pc.runner.start = start  # type: ignore[assignment, method-assign]
+    if restarted:
+        with pytest.raises(KeyboardInterrupt):
+            pc.once()
+    pc.once()
+    assert len(pc.runner.started) == 1
+    assert pc.server.codes == ["ERR_DONE_FAILED"]
 
 
 def test_every_run_has_a_folder_of_its_own(pc: Computer) -> None:
