@@ -14,6 +14,13 @@ from deploy_agent.wire.fragment import check_foreign_package_id
 from deploy_agent.wire.xml import Element
 
 _NUMBER = re.compile(r"-?[0-9]{1,18}\Z", re.ASCII)
+# No calendar and no timer takes more than a hundred years in one of the units here; to people it is
+# the same.
+_DAYS_MAX = 36_500
+_HOURS_MAX = 24 * _DAYS_MAX
+_MINUTES_MAX = 60 * _HOURS_MAX
+_SECONDS_MAX = 60 * _MINUTES_MAX
+_CYCLES_MAX = 36_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +144,7 @@ class PrologReply:
         offers, refused = _offers(download)
         return cls(
             send_inventory=_text(root, "RESPONSE").upper() == "SEND",
-            prolog_freq_h=_number(_text(root, "PROLOG_FREQ")),
+            prolog_freq_h=_number(_text(root, "PROLOG_FREQ"), high=_HOURS_MAX),
             inventory_on_startup=_text(root, "INVENTORY_ON_STARTUP") == "1",
             settings=None if download is None else _settings(download),
             offers=offers,
@@ -236,12 +243,13 @@ def _text(element: Element, name: str) -> str:
     return (element.findtext(name) or "" if found is None else found).strip()
 
 
-def _number(text: str | None, low: int | None = None) -> int | None:
-    """Return `text` as a number, raised to `low`; None where it is none."""
+def _number(text: str | None, low: int | None = None, high: int | None = None) -> int | None:
+    """Return `text` as a number, brought between `low` and `high`; None where it is none."""
     if text is None or not _NUMBER.match(text.strip()):
         return None
     number = int(text)
-    return number if low is None else max(low, number)
+    number = number if low is None else max(low, number)
+    return number if high is None else min(high, number)
 
 
 def _option(root: Element, name: str) -> Element | None:
@@ -256,8 +264,8 @@ def _settings(option: Element) -> DownloadSettings:
         return DownloadSettings(on=False)
     default = DownloadSettings()
 
-    def value(name: str, low: int, fallback: int) -> int:
-        number = _number(conf.get(name), low)
+    def value(name: str, low: int, fallback: int, high: int = _SECONDS_MAX) -> int:
+        number = _number(conf.get(name), low, high)
         return fallback if number is None else number
 
     return DownloadSettings(
@@ -265,9 +273,11 @@ def _settings(option: Element) -> DownloadSettings:
         frag_latency_s=value("FRAG_LATENCY", 0, default.frag_latency_s),
         cycle_latency_s=value("CYCLE_LATENCY", 0, default.cycle_latency_s),
         period_latency_s=value("PERIOD_LATENCY", 0, default.period_latency_s),
-        period_length=value("PERIOD_LENGTH", 1, default.period_length),
-        timeout_days=value("TIMEOUT", 1, default.timeout_days),
-        execution_timeout_min=value("EXECUTION_TIMEOUT", 0, default.execution_timeout_min),
+        period_length=value("PERIOD_LENGTH", 1, default.period_length, _CYCLES_MAX),
+        timeout_days=value("TIMEOUT", 1, default.timeout_days, _DAYS_MAX),
+        execution_timeout_min=value(
+            "EXECUTION_TIMEOUT", 0, default.execution_timeout_min, _MINUTES_MAX
+        ),
     )
 
 
@@ -315,5 +325,5 @@ def _read_tranche(option: Element) -> TrancheOption:
             if attempt is not None:
                 cancels.append((param.get("ID", ""), attempt))
         elif minutes is None:
-            minutes = _number(param.get("CONTACT_MINUTES"), 1)
+            minutes = _number(param.get("CONTACT_MINUTES"), 1, _MINUTES_MAX)
     return TrancheOption(60 if minutes is None else minutes, tuple(cancels))

@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from deploy_agent.wire.errors import XmlError
@@ -66,6 +68,27 @@ def test_zero_is_a_value_and_lengths_are_at_least_one() -> None:
         " PERIOD_LENGTH='0' TIMEOUT='-3' EXECUTION_TIMEOUT='x'/>"
     )
     assert reply.settings == DownloadSettings(True, 0, 0, 0, 1, 1, 120)
+
+
+def test_nothing_is_longer_than_a_calendar() -> None:
+    names = ("FRAG_LATENCY", "CYCLE_LATENCY", "PERIOD_LATENCY", "PERIOD_LENGTH", "TIMEOUT")
+    much = " ".join(f"{name}='{10**18 - 1}'" for name in (*names, "EXECUTION_TIMEOUT"))
+    reply = _parse(
+        f"<PROLOG_FREQ>{10**18 - 1}</PROLOG_FREQ>"
+        f"<OPTION><NAME>DOWNLOAD</NAME><PARAM TYPE='CONF' ON='1' {much}/></OPTION>"
+        f"<OPTION><NAME>TRANCHE</NAME><PARAM CONTACT_MINUTES='{10**18 - 1}'/></OPTION>"
+    )
+    settings, tranche = reply.settings, reply.tranche
+    assert settings is not None
+    assert tranche is not None
+    assert reply.prolog_freq_h is not None
+    century = timedelta(days=36_500)
+    assert timedelta(days=settings.timeout_days) == century
+    assert timedelta(seconds=settings.cycle_latency_s) == century
+    assert timedelta(minutes=settings.execution_timeout_min) == century
+    assert timedelta(minutes=tranche.contact_minutes) == century
+    assert timedelta(hours=reply.prolog_freq_h) == century
+    assert settings.period_length == 36_500
 
 
 def test_other_options_are_tolerated() -> None:
