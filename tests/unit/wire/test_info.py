@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from lxml import etree
@@ -95,6 +96,16 @@ def test_a_wrong_value_names_its_field(attribute: str, value: str, field: str) -
     with pytest.raises(FieldError) as caught:
         parse_info(etree.tostring(root))
     assert caught.value.field == field
+
+
+def test_no_time_is_longer_than_a_calendar() -> None:
+    long = "NOTIFY_USER='1' NOTIFY_COUNTDOWN='999999999999' X_EXECUTION_TIMEOUT='999999999999'"
+    info = parse_info(f"<DOWNLOAD ID='7' PRI='1' ACT='STORE' PATH='/x' FRAGS='0' {long}/>".encode())
+    century = timedelta(days=36_500)
+    assert info.execution_timeout_min is not None
+    assert timedelta(minutes=info.execution_timeout_min) == century
+    assert info.notification is not None
+    assert info.notification.countdown_s == century.total_seconds()
 
 
 def test_a_package_without_a_file_needs_no_digest() -> None:
