@@ -142,17 +142,19 @@ class TerminalWindow:
                 return
             with connection, suppress(OSError):
                 connection.settimeout(TALK_S)
-                uid = peer_uid(connection)
-                line = connection.recv(LINE_MAX).decode(errors="replace")
-                connection.sendall(f"{self._take(uid, line)}\n".encode())
+                connection.sendall(f"{self._hear(connection)}\n".encode())
 
-    def _take(self, uid: int, line: str) -> str:
+    def _hear(self, connection: socket.socket) -> str:
         """Take one answer; return what its sender is told, with '+' or '-' before it."""
+        if peer_uid(connection) != self._session.uid:
+            # Without waiting for a word: whoever says none would keep the user from saying no.
+            return f"-{self._session.user} was asked, and nobody else can answer"
+        return self._take(connection.recv(LINE_MAX).decode(errors="replace"))
+
+    def _take(self, line: str) -> str:
         said = _ANSWER.match(line)
         if said is None or said.group(1) != self._question.package_id:
             return "-nobody is being asked about that package"
-        if uid != self._session.uid:
-            return f"-{self._session.user} was asked, and nobody else can answer"
         if self._reply is not None:
             return "-it was answered already"
         replies = [each for each in self._question.replies if each.value == said.group(2)]
@@ -173,7 +175,8 @@ def send_answer(path: Path, package_id: str, word: str) -> str:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(TALK_S)
             connection.connect(str(path))
-            connection.sendall(f"{package_id} {word}\n".encode())
+            with suppress(BrokenPipeError):  # it has said already why it does not listen
+                connection.sendall(f"{package_id} {word}\n".encode())
             said = connection.recv(1000).decode(errors="replace").strip()
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise NoAnswer(

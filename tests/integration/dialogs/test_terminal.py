@@ -106,11 +106,20 @@ def test_an_answer_is_taken_once_and_only_what_was_offered(terminal: Terminal, p
 
 
 SEND = """
-import socket, sys
+import contextlib, socket, sys
 connection = socket.socket(socket.AF_UNIX)
 connection.connect(sys.argv[1])
-connection.sendall(sys.argv[2].encode() + b" now\\n")
+with contextlib.suppress(BrokenPipeError):
+    connection.sendall(sys.argv[2].encode() + b" now\\n")
 print(connection.recv(1000).decode(), end="")
+"""
+SAY_NOTHING = """
+import socket, sys
+held = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+for connection in held:
+    connection.connect(sys.argv[1])
+print("connected", flush=True)
+sys.stdin.read()
 """
 
 
@@ -135,6 +144,25 @@ def test_nobody_else_can_answer(terminal: Terminal, path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a folder of another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_others_cannot_keep_the_user_from_answering(terminal: Terminal, path: Path) -> None:
+    window = open_on_terminal(QUESTION, terminal.session(), lambda: None, path)
+    assert window is not None
+    with subprocess.Popen(
+        ["/usr/bin/python3", "-I", "-c", SAY_NOTHING, str(path)],
+        user=pwd.getpwnam("nobody").pw_uid,
+        group=pwd.getpwnam("nobody").pw_gid,
+        extra_groups=[],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={},
+    ) as others:
+        assert others.stdout is not None
+        assert others.stdout.readline() == b"connected\n"
+        assert send_answer(path, ID, "later") == f"package {ID}: later"
+    window.close()
+
+
 def test_nothing_is_taken_where_others_could_put_a_socket(terminal: Terminal, path: Path) -> None:
     path.parent.chmod(0o777)
     assert open_on_terminal(QUESTION, terminal.session(), lambda: None, path) is None
