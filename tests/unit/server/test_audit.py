@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from deploy_agent.wire.result import ResultClass
 from deploy_server.services import accounts, audit, computers, groups, settings, status
 from deploy_server.services.activation import activate, deactivate
 from deploy_server.services.assigning import Selection, assign, assign_again, unassign
 from deploy_server.services.settings import EVERYBODY, Scope
 from deploy_server.storage.database import session_factory
-from deploy_server.storage.models import AuditChain, AuditEntry
+from deploy_server.storage.models import Assignment, AuditChain, AuditEntry
 from tests.support import factories as make
 from tests.support.clock import START
 
@@ -120,7 +121,11 @@ def test_what_was_done_with_packages(session: Session) -> None:
     assert (after["force"], after["assigned"], after["skipped"]) == (True, 1, 0)
     assign(session, target, Selection(expression='name = "x*"'), **WHO)  # type: ignore[arg-type]
     assert last(session)[3]["expression"] == 'name = "x*"'
-    assign_again(session, package.id, [pc.id], **WHO)  # type: ignore[arg-type]
+    assert assign_again(session, package.id, [pc.id], **WHO) == 0  # type: ignore[arg-type]
+    assert last(session)[0] == "package.assign"  # nothing failed, so nothing was done again
+    failed = {"status": "ERR_EXECUTE", "status_class": ResultClass.ERROR}
+    session.execute(update(Assignment).values(failed))
+    assert assign_again(session, package.id, [pc.id], **WHO) == 1  # type: ignore[arg-type]
     assert last(session)[0] == "package.assign_again"
     assert last(session)[3]["device_ids"] == [pc.device_id]
     status.validate(session, package.id, "all", **WHO)  # type: ignore[arg-type]
