@@ -225,6 +225,8 @@ class Contact:
         package = self._packages.get(package_id)
         if package is None or package.record.offer.attempt != attempt:
             self._cancel_absent(package_id, attempt)
+        elif package.state in BEFORE_ACTION and package.record.retry_result is not None:
+            self._end_retries(package, package.record.retry_result)
         elif package.state in BEFORE_ACTION:
             log.info("package %s: the server takes it back; it does not begin", package_id)
             info = package.info
@@ -235,6 +237,13 @@ class Contact:
             self._events.cancelled(package_id, attempt, TAKEN_BACK)
         elif not package.record.ended:
             self._events.goes_on(package)
+
+    def _end_retries(self, package: Package, last: Result) -> None:
+        """It has run and rests after a retry code: that is its end, and nothing follows."""
+        package.end(
+            replace(last, ended_at=self._clock.now(), detail="the server wants no other try"),
+            offer=replace(package.record.offer, postcmd=""),
+        )
 
     def _cancel_absent(self, package_id: str, attempt: int) -> None:
         """The server has not heard yet what became of it: it ended, was dropped, or never came."""

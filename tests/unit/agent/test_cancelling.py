@@ -1,6 +1,7 @@
 """What the server takes back: dropped before it begins, whatever kills come; else it goes on."""
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -53,6 +54,23 @@ def test_it_is_said_again_while_the_server_asks_and_as_the_same_event(pc: Comput
     pc.server.events.clear()
     pc.once()
     assert [each.state for each in pc.server.events] == ["CANCELLED"]
+
+
+def test_what_rests_after_a_retry_code_has_run_and_says_so(pc: Computer) -> None:
+    pc.server.set_info(replace(pc.server.info(), retry_codes=(75,)))
+    pc.server.offer(postcmd="REBOOT")
+    pc.runner.exit_codes = [75]
+    pc.once()
+    take_back(pc)
+    pc.once()
+    pc.clock.advance(hours=2)
+    pc.once()
+    assert len(pc.runner.started) == 1
+    assert pc.codes_in_history() == pc.server.codes == ["ERR_EXIT_CODE_75"]
+    assert pc.history.read_all()[0]["output"] == "exit 75"
+    assert "CANCELLED" not in [each.state for each in pc.server.events]
+    assert pc.power.asked == []
+    assert pc.files() == set()
 
 
 def test_it_does_not_come_back_under_that_attempt(pc: Computer) -> None:
