@@ -122,6 +122,18 @@ def backoff_s(failures: int, jitter: float, retry_after_s: float | None = None) 
     return max(own, min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
 
 
+def is_pause(until: datetime | None, now: datetime, longest_s: float) -> bool:
+    """Whether a pause still lasts.
+
+    Args:
+        until: when it ends; None for no pause.
+        now: UTC.
+        longest_s: what no pause of this kind takes; an end beyond it was set by a clock that was
+            wrong at that time.
+    """
+    return until is not None and now < until <= now + timedelta(seconds=longest_s)
+
+
 def retry_code_delay(retries: int) -> timedelta:
     """Return how long a package rests after its `retries`-th retry code in a row."""
     return timedelta(seconds=min(RETRY_CODE_MAX_S, RETRY_CODE_FIRST_S * 2 ** min(retries - 1, 30)))

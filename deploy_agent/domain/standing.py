@@ -9,7 +9,12 @@ from datetime import datetime
 from typing import NamedTuple
 
 from deploy_agent.domain.plan import Readiness, can_ever_move
-from deploy_agent.domain.policy import scheduled_at
+from deploy_agent.domain.policy import (
+    RETRY_AFTER_MAX_S,
+    RETRY_CODE_MAX_S,
+    is_pause,
+    scheduled_at,
+)
 from deploy_agent.domain.record import PackageRecord
 from deploy_agent.domain.state import State
 from deploy_agent.wire.info import InfoFile
@@ -102,7 +107,7 @@ def standing(
         return _confirming(record, around)
     if around.settings is None or not around.settings.on:
         return Standing(Readiness.WAITS, "deployment is switched off for this computer")
-    if record.retry_at is not None and record.retry_at > around.now:
+    if record.retry_at is not None and is_pause(record.retry_at, around.now, RETRY_AFTER_MAX_S):
         why = f"{record.problem}; tried again at {_clock(record.retry_at)}"
         return Standing(Readiness.BACKS_OFF, why, record.retry_at)
     if record.needs_info or info is None:
@@ -134,7 +139,7 @@ def _confirming(record: PackageRecord, around: Surroundings) -> Standing:
 
 def _gate(record: PackageRecord, info: InfoFile, around: Surroundings) -> Standing:
     """What an unpacked package still waits for."""
-    if record.act_at is not None and record.act_at > around.now:
+    if record.act_at is not None and is_pause(record.act_at, around.now, RETRY_CODE_MAX_S):
         code = record.retry_result.exit_code if record.retry_result else None
         why = f"its action ended with the retry code {code}; next try at {_clock(record.act_at)}"
         return Standing(Readiness.WAITS, why, record.act_at)

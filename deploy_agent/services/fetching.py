@@ -150,7 +150,7 @@ class Fetcher:
         error, until = self._silent.get(_host(url), (None, None))
         if error is None or until is None:
             return
-        if self._clock.now() < until:
+        if policy.is_pause(until, self._clock.now(), policy.RETRY_AFTER_MAX_S):
             raise error
         del self._silent[_host(url)]
 

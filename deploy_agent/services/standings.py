@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import cache
 
 from deploy_agent.domain.plan import Readiness
+from deploy_agent.domain.policy import RETRY_AFTER_MAX_S, is_pause
 from deploy_agent.domain.standing import Standing, Surroundings, hold_of, standing
 from deploy_agent.domain.state import State
 from deploy_agent.machine.clock import Clock
@@ -70,12 +71,12 @@ class Standings:
 
     def may_ask_for_info(self, package: Package) -> bool:
         """Whether the package may ask for its info file now; it keeps periods going until then."""
-        at = package.record.retry_at
+        record, now = package.record, self._clock.now()
         return (
             self._settings().on
-            and not package.record.ended
+            and not record.ended
             and package.needs_info
-            and (at is None or at <= self._clock.now())
+            and not is_pause(record.retry_at, now, RETRY_AFTER_MAX_S)
             and not self._gave_up(package)
         )
 

@@ -46,6 +46,18 @@ def test_what_moves(changes: dict[str, object], missing: int, why: str) -> None:
     assert found == Standing(Readiness.MOVES, why)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"retry_at": NOW + timedelta(days=3650)},
+        {"state": State.UNPACKED, "act_at": NOW + timedelta(days=3650)},
+    ],
+)
+def test_a_clock_that_was_years_ahead_keeps_nothing_back(changes: dict[str, object]) -> None:
+    found = at(replace(RECORD, **changes), missing=0)  # type: ignore[arg-type]
+    assert found.readiness is Readiness.MOVES
+
+
 def test_what_backs_off_says_why_and_until_when() -> None:
     found = at(replace(RECORD, retry_at=LATER, problem="connection refused"), missing=7)
     assert found.readiness is Readiness.BACKS_OFF
