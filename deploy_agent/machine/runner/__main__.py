@@ -48,9 +48,17 @@ def _detach() -> None:
     # no moment without them.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in _ignored():
+        signal.signal(number, signal.SIG_DFL)
     if os.fork():
         os._exit(0)
+
+
+def _ignored() -> set[signal.Signals]:
+    """Return the signals that whoever started the agent ignores, a shell's SIGQUIT for one."""
+    # Python ignores two by itself, and Popen gives them back to what it starts.
+    found = {number for number in signal.Signals if signal.getsignal(number) is signal.SIG_IGN}
+    return found - {signal.SIGPIPE, signal.SIGXFSZ}
 
 
 if __name__ == "__main__":
