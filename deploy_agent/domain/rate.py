@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(|[kKMG]|[KMG]i)B?(?:/s)?\Z", re.ASCII)
+_RATE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) *(|[kKMG]|[KMG]i)B?(?:/s)?\Z", re.ASCII)
 _UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
 _UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 _SHOWN = ("G", "M", "K", "Gi", "Mi", "Ki", "")

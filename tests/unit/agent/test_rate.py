@@ -73,6 +73,7 @@ def test_to_midnight() -> None:
         ("0", "'0' is no rate"),
         ("-5", "'-5' is no rate"),
         ("0.2", "'0.2' is no rate"),
+        ("9" * 400, "is no rate"),
         ("08:00-18:00 fast", "'fast' is no rate"),
         ("08:00-18:00", "'08:00-18:00' is no rate"),
         ("08:00-18:00 1M, 2M", "'2M' is no part of a day"),
