@@ -35,6 +35,7 @@ from deploy_agent.wire.replies import DownloadSettings
 from deploy_agent.wire.terms import Action
 
 PIECE = 1024 * 1024  # bytes copied at a time
+STORE_TRIES_MAX = 5  # runs of a STORE in a row whose end nobody knows
 JOB_FILE = "job.json"  # the runner writes it before it starts anything
 
 log = logging.getLogger(__name__)
@@ -257,14 +258,13 @@ class Installer:
 
     def _outcome_unknown(self, package: Package, folder: Path, error: OutcomeUnknown) -> None:
         """The runner is gone and left nothing that can be read."""
-        info = package.info
         # An action may remove every file that speaks of it: only a folder that is there and empty
         # says that nothing was started.
         begun = folder in self._started or not folder.is_dir() or (folder / JOB_FILE).exists()
         meaning = on_reload(
             package.state,
             begun=begun,
-            repeatable=info is not None and info.action is Action.STORE,
+            repeatable=_is_repeatable(package),
             tries=package.record.exec_tries,
             max_tries=self._max_exec_tries,
         )
@@ -301,6 +301,13 @@ class Installer:
             retry_result=result,
             act_at=act_at,
         )
+
+
+def _is_repeatable(package: Package) -> bool:
+    """Whether the action may run again whatever became of it; not for ever, though."""
+    info = package.info
+    is_store = info is not None and info.action is Action.STORE
+    return is_store and package.record.exec_tries < STORE_TRIES_MAX
 
 
 def _tree(package: Package) -> Path:

@@ -33,7 +33,7 @@ def main(folder: Path, held: int) -> None:
         os.set_inheritable(held, False)
         _detach()
     result = ResultFile(folder)
-    performed = perform(read_job(folder), dict(os.environ))
+    performed = perform(read_job(folder), dict(os.environ), folder)
     result.write(performed.outcome)
     os.close(held)
     if performed.reader is not None:

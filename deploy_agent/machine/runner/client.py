@@ -3,12 +3,20 @@
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from deploy_agent.domain.errors import ActionFailed, OutcomeUnknown, OutOfSpace
 from deploy_agent.domain.outcome import Outcome
-from deploy_agent.machine.runner import lock, processes
-from deploy_agent.machine.runner.job import FULL, Job, read_result, remove_result, write_job
+from deploy_agent.machine.runner import lock, orphan, processes
+from deploy_agent.machine.runner.job import (
+    FULL,
+    Job,
+    read_job,
+    read_result,
+    remove_result,
+    write_job,
+)
 
 LOG = "runner.log"  # what Python says when the runner itself breaks
 START_S = 30  # how long a runner may take to lock its file, where it does so itself
@@ -106,7 +114,8 @@ def wait(folder: Path, timeout_s: float | None = None) -> Outcome | None:
         How it ended; None when it still runs after `timeout_s`.
 
     Raises:
-        OutcomeUnknown: there is neither a runner nor a result that can be understood.
+        OutcomeUnknown: there is neither a runner nor a result that can be understood, and the
+            action itself has ended.
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     pause = _FIRST_LOOK_S
@@ -115,7 +124,7 @@ def wait(folder: Path, timeout_s: float | None = None) -> Outcome | None:
         found = outcome(folder)
         if found is not None:
             return found
-        if not running:
+        if not running and not _goes_on_alone(folder):
             raise OutcomeUnknown(
                 "the action was started, and nothing is left that says how it ended"
                 f"{_log_end(folder)}",
@@ -126,6 +135,18 @@ def wait(folder: Path, timeout_s: float | None = None) -> Outcome | None:
             return None
         time.sleep(min(pause, left))
         pause = min(pause * 1.5, _LONGEST_LOOK_S)
+
+
+def _goes_on_alone(folder: Path) -> bool:
+    """Whether the action lives though its runner is gone; it is ended when its time is over."""
+    action = orphan.find(folder)
+    if action is None:
+        return False
+    with suppress(OSError, ValueError, LookupError):
+        job = read_job(folder)
+        if job.timeout_s and action.age_s > job.timeout_s:
+            action.end(force=action.age_s > job.timeout_s + job.grace_s)
+    return True
 
 
 def _spawn(job: Job, folder: Path, held: int) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from deploy_agent.domain.errors import (
     PackageError,
 )
 from deploy_agent.domain.outcome import Outcome
+from deploy_agent.machine.runner import orphan
 from deploy_agent.machine.runner.actions import execute_command, launch_command
 from deploy_agent.machine.runner.copying import store
 from deploy_agent.machine.runner.expand import expand_path
@@ -39,19 +41,20 @@ class Performed(NamedTuple):
     reader: threading.Thread | None = None
 
 
-def perform(job: Job, env: Mapping[str, str]) -> Performed:
+def perform(job: Job, env: Mapping[str, str], folder: Path) -> Performed:
     """Do what `job` says.
 
     Args:
         job: what to do.
         env: the environment of the action, from which variables get their values.
+        folder: of the run; it is noted there which process the action is.
     """
     started_at = datetime.now(UTC)
     try:
         if job.action is Action.STORE:
             _store(job, env)
             return Performed(Outcome(True, started_at, datetime.now(UTC), exit_code=0))
-        return _run(job, env, started_at)
+        return _run(job, env, started_at, folder)
     except ActionTimeout as error:
         now = datetime.now(UTC)
         return Performed(Outcome(True, started_at, now, timed_out=True, error=str(error)))
@@ -64,14 +67,21 @@ def perform(job: Job, env: Mapping[str, str]) -> Performed:
         return Performed(Outcome(True, started_at, now, code=OutcomeUnknown.code, error=text))
 
 
-def _run(job: Job, env: Mapping[str, str], started_at: datetime) -> Performed:
+def _run(job: Job, env: Mapping[str, str], started_at: datetime, folder: Path) -> Performed:
     command = (
         launch_command(job, env, windows=WINDOWS)
         if job.action is Action.LAUNCH
         else execute_command(job, windows=WINDOWS)
     )
     try:
-        ended = run(command, cwd=job.tree, env=env, timeout_s=job.timeout_s, grace_s=job.grace_s)
+        ended = run(
+            command,
+            cwd=job.tree,
+            env=env,
+            timeout_s=job.timeout_s,
+            grace_s=job.grace_s,
+            started=partial(orphan.note, folder),
+        )
     except (OSError, ValueError) as error:
         raise _not_started(error, job) from error
     outcome = Outcome(

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -39,6 +39,7 @@ def run(
     env: Mapping[str, str],
     timeout_s: float,
     grace_s: float,
+    started: Callable[[int], None] = lambda _pid: None,
 ) -> Ended:
     """Run `command` to its end, or to its timeout.
 
@@ -48,6 +49,7 @@ def run(
         env: its environment.
         timeout_s: seconds after which the whole process group gets TERM; 0 means never.
         grace_s: seconds after which it gets KILL then.
+        started: told the number of the process, as soon as it has one.
 
     Raises:
         OSError: it could not be started.
@@ -62,6 +64,7 @@ def run(
         **processes.group_options(),
     )
     assert process.stdout is not None
+    started(process.pid)
     tail = Tail()
     reader = threading.Thread(target=_read, args=(process.stdout, tail), daemon=True)
     reader.start()

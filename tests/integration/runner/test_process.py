@@ -97,17 +97,41 @@ def test_polite_signals_do_not_stop_the_runner(folder: Path, start: Start) -> No
     assert found.exit_code == 0
 
 
-def test_a_killed_runner_leaves_an_unknown_outcome(folder: Path, start: Start) -> None:
-    start(Action.EXECUTE, "exec sleep 64", timeout_s=0)
+def orphan_of(folder: Path, start: Start, **options: float) -> int:
+    """An action whose runner was killed."""
+    start(Action.EXECUTE, "trap '' TERM; sleep 64 & wait; sleep 64", **options)
     process = runner_of(folder, "sleep")
     (action,) = children(process)
-    try:
-        os.kill(process, signal.SIGKILL)
-        with pytest.raises(OutcomeUnknown) as caught:
-            runner.wait(folder, 20)
-        assert caught.value.code == "ERR_DONE_FAILED"
-    finally:
-        os.kill(action, signal.SIGKILL)
+    wait_until(lambda: (folder / "action.json").exists(), "it is noted")
+    os.kill(process, signal.SIGKILL)
+    wait_until(lambda: not runner.is_running(folder), "its runner is gone")
+    return action
+
+
+def test_an_action_without_its_runner_is_not_over(folder: Path, start: Start) -> None:
+    action = orphan_of(folder, start, timeout_s=0)
+    assert runner.wait(folder, 0) is None
+    assert runner.wait(folder, 0.05) is None
+    os.killpg(action, signal.SIGKILL)
+    with pytest.raises(OutcomeUnknown) as caught:
+        runner.wait(folder, 20)
+    assert caught.value.code == "ERR_DONE_FAILED"
+
+
+def test_an_action_without_its_runner_has_its_timeout(folder: Path, start: Start) -> None:
+    action = orphan_of(folder, start, timeout_s=3, grace_s=0.2)
+    with pytest.raises(OutcomeUnknown):
+        runner.wait(folder, 20)
+    assert not Path(f"/proc/{action}").exists() or children(action) == []
+
+
+def test_another_process_of_that_number_is_not_waited_for(folder: Path, start: Start) -> None:
+    action = orphan_of(folder, start, timeout_s=0)
+    known = json.loads((folder / "action.json").read_text())
+    os.killpg(action, signal.SIGKILL)
+    (folder / "action.json").write_text(json.dumps({**known, "pid": os.getpid()}))
+    with pytest.raises(OutcomeUnknown):
+        runner.wait(folder, 20)
 
 
 def test_nothing_that_lies_around_is_imported(

@@ -147,6 +147,14 @@ def test_an_action_that_removes_its_own_traces_is_not_repeated(
     assert pc.server.codes == ["ERR_DONE_FAILED"]
 
 
+def test_a_store_whose_end_is_never_known_is_not_tried_for_ever(pc: Computer) -> None:
+    pc.server.publish(action=Action.STORE, target="/opt/x")
+    pc.runner.vanish = 99
+    pc.once()
+    assert len(pc.runner.started) == 5
+    assert pc.server.codes == ["ERR_DONE_FAILED"]
+
+
 def test_every_run_has_a_folder_of_its_own(pc: Computer) -> None:
     pc.server.set_info(replace(pc.server.info(), retry_codes=(75,)))
     pc.runner.exit_codes = [75, 0]
