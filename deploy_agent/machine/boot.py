@@ -17,9 +17,7 @@ ANSWER_S = 30.0  # how long the system may take to say that it will
 # the clock, and so moves a little when that is set.
 _TIME = "time:"
 _SAME_S = 600
-_BOOT_KEY = (
-    r"SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management\PrefetchParameters"
-)
+_BOOT_KEY = r"SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management\PrefetchParameters"
 
 
 class Power(Protocol):
