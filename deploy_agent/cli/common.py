@@ -1,5 +1,6 @@
 """What every command of `deploy-agent` shares: its group, its options, its words for a terminal."""
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,12 @@ class Program(click.Group):
             click.echo(f"Error: {printable(str(error))}", err=True)
             status = error.exit_status if isinstance(error, LocalError) else FAILED
             ctx.exit(status)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # click ends quietly when `| head` has seen enough
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"Error: {where}{error.strerror or error}", err=True)
+            ctx.exit(FAILED)
 
 
 def shared(command: F) -> F:

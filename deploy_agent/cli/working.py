@@ -81,6 +81,10 @@ def left_behind(agent: "Agent") -> Iterator[str]:
 @click.pass_obj
 def retry(given: dict[str, Path], package_id: str) -> None:
     """Ask the server for a new attempt at a package that failed."""
+    if not (package_id.isascii() and package_id.isdigit()):
+        raise click.UsageError(
+            f"'{printable(package_id)}' is no package id, which is digits; 'history' shows them."
+        )
     config = load_config(given, believe=True)
     from deploy_agent.services.looking import ask_for_retry
 

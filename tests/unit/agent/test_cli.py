@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -28,6 +29,7 @@ from deploy_agent.services import checking, looking, setup
 from deploy_agent.wire.info import Notification
 from tests.support.certificates import issue
 from tests.support.computer import HARDWARE
+from tests.support.processes import BIN
 from tests.support.simulator import QUICK, ServerSimulator
 
 ID = "1800000001"
@@ -423,6 +425,23 @@ def test_retry_says_why_not(pc: Pc, answer: tuple[int, Any], words: str) -> None
     pc.type("once", "--no-wait")
     pc.server.answers = answer
     assert words in pc.type("retry", ID, status=1).stderr
+
+
+def test_retry_takes_ids(pc: Pc) -> None:
+    assert "'abc' is no package id" in pc.type("retry", "abc", status=2).stderr
+
+
+def test_an_output_that_takes_nothing_is_told(pc: Pc) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [BIN / "deploy-agent", "--config", pc.config, "config", "show"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "Error: No space left on device\n"
 
 
 def test_retry_on_an_ocs_server_takes_an_administrator(pc: Pc) -> None:
