@@ -23,6 +23,9 @@ texts = st.text(_CHARACTERS, max_size=40)
 words = texts.map(str.strip).filter(bool)
 package_ids = st.from_regex(r"[0-9]{10}", fullmatch=True)
 numbers = st.integers(0, 10**9)
+#: Up to a hundred years, which nothing that is read goes beyond.
+hours = st.integers(0, 100 * 365 * 24)
+minutes = st.integers(0, 100 * 365 * 24 * 60)
 names = st.from_regex(r"[A-Z][A-Z0-9_]{0,9}", fullmatch=True)
 device_ids = st.builds(
     "{}-2026-11-21-10-24-07".format, st.text(_CHARACTERS, min_size=1, max_size=30)
@@ -62,7 +65,7 @@ def info_files(draw: st.DrawFn) -> InfoFile:
         success_codes=draw(codes),
         reboot_codes=draw(codes),
         retry_codes=draw(codes),
-        execution_timeout_min=draw(st.none() | numbers),
+        execution_timeout_min=draw(st.none() | minutes),
     )
 
 
@@ -94,7 +97,7 @@ settings = st.builds(
     numbers,
     st.integers(1, 1000),
     st.integers(1, 1000),
-    numbers,
+    minutes,
 )
 offers = st.builds(
     PackageOffer,
@@ -120,7 +123,7 @@ def prolog_replies(draw: st.DrawFn) -> PrologReply:
     listed = st.lists(offers, max_size=4, unique_by=lambda offer: offer.package_id)
     return PrologReply(
         send_inventory=draw(st.booleans()),
-        prolog_freq_h=draw(st.none() | numbers),
+        prolog_freq_h=draw(st.none() | hours),
         inventory_on_startup=draw(st.booleans()),
         settings=conf,
         offers=() if conf is None else tuple(draw(listed)),
