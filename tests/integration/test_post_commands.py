@@ -14,7 +14,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("our_agent")]
 
 def deploy(server: RunningServer, agent: TrancheAgent, folder: Path, postcmd: str) -> str:
     command = f"echo action >> {folder}/log; exit 3"
-    package = server.publish(f"post {folder.parent.name}", "--action", "execute", "--command", command)
+    package = server.publish(
+        f"post {folder.parent.name}", "--action", "execute", "--command", command
+    )
     server.assign(package, agent.device_id, "--postcmd", postcmd)
     return package
 
@@ -57,7 +59,9 @@ def test_a_restart_and_what_waits_for_it(
     package = deploy(server, registered, workshop, "REBOOT")
     registered.once()
     assert server.status(package, registered.device_id) == "ERR_EXIT_CODE_3"
-    other = server.publish(f"other {workshop.parent.name}", "--action", "execute", "--command", "true")
+    other = server.publish(
+        f"other {workshop.parent.name}", "--action", "execute", "--command", "true"
+    )
     server.assign(other, registered.device_id)
     waits = registered.once(expect=3)
     why = f"waits for a restart of the computer, which package {package} wants"
