@@ -92,6 +92,21 @@ def session(engine: "Engine") -> "Iterator[Session]":
         yield session
 
 
+#: Whole programs, sockets and kills: not what somebody waits for between two changes.
+_SLOW_FOLDERS = ("integration", "faults", "browser")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The quick part is units, wire and house, with SQLite; the whole run leaves nothing out."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        parameters = getattr(item, "callspec", None)
+        on_postgresql = parameters and parameters.params.get("database_url") == "postgresql"
+        if folder in _SLOW_FOLDERS or on_postgresql:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     # What fixtures record is in the report of their ends, which pytest counts as no result.
     ends = [each for each in terminalreporter.getreports("") if each.when == "teardown"]
