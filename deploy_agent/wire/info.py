@@ -22,9 +22,6 @@ TARGET_FIELD = {Action.LAUNCH: "NAME", Action.EXECUTE: "COMMAND", Action.STORE: 
 FRAGMENTS_MAX = 10_000_000
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,12}\Z", re.ASCII)
-# A hundred years, which is for ever; more is too much for timers and calendars.
-_MINUTES_MAX = 36_500 * 24 * 60
-_SECONDS_MAX = 60 * _MINUTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +147,7 @@ def _read(fields: Mapping[str, str]) -> InfoFile:
         success_codes=_codes(fields, "X_SUCCESS_CODES"),
         reboot_codes=_codes(fields, "X_REBOOT_CODES"),
         retry_codes=_codes(fields, "X_RETRY_CODES"),
-        execution_timeout_min=_time(fields, "X_EXECUTION_TIMEOUT", _MINUTES_MAX),
+        execution_timeout_min=_time(fields, "X_EXECUTION_TIMEOUT", terms.MINUTES_MAX),
     )
 
 
@@ -243,7 +240,7 @@ def _notification(fields: Mapping[str, str]) -> Notification | None:
         return None
     return Notification(
         text=fields.get("NOTIFY_TEXT", ""),
-        countdown_s=_time(fields, "NOTIFY_COUNTDOWN", _SECONDS_MAX),
+        countdown_s=_time(fields, "NOTIFY_COUNTDOWN", terms.SECONDS_MAX),
         can_abort=_yes(fields, "NOTIFY_CAN_ABORT"),
         can_delay=_yes(fields, "NOTIFY_CAN_DELAY"),
     )

@@ -14,12 +14,6 @@ from deploy_agent.wire.fragment import check_foreign_package_id
 from deploy_agent.wire.xml import Element
 
 _NUMBER = re.compile(r"-?[0-9]{1,18}\Z", re.ASCII)
-# No calendar and no timer takes more than a hundred years in one of the units here; to people it is
-# the same.
-_DAYS_MAX = 36_500
-_HOURS_MAX = 24 * _DAYS_MAX
-_MINUTES_MAX = 60 * _HOURS_MAX
-_SECONDS_MAX = 60 * _MINUTES_MAX
 _CYCLES_MAX = 36_500
 
 
@@ -144,7 +138,7 @@ class PrologReply:
         offers, refused = _offers(download)
         return cls(
             send_inventory=_text(root, "RESPONSE").upper() == "SEND",
-            prolog_freq_h=_number(_text(root, "PROLOG_FREQ"), high=_HOURS_MAX),
+            prolog_freq_h=_number(_text(root, "PROLOG_FREQ"), high=terms.HOURS_MAX),
             inventory_on_startup=_text(root, "INVENTORY_ON_STARTUP") == "1",
             settings=None if download is None else _settings(download),
             offers=offers,
@@ -264,7 +258,7 @@ def _settings(option: Element) -> DownloadSettings:
         return DownloadSettings(on=False)
     default = DownloadSettings()
 
-    def value(name: str, low: int, fallback: int, high: int = _SECONDS_MAX) -> int:
+    def value(name: str, low: int, fallback: int, high: int = terms.SECONDS_MAX) -> int:
         number = _number(conf.get(name), low, high)
         return fallback if number is None else number
 
@@ -274,9 +268,9 @@ def _settings(option: Element) -> DownloadSettings:
         cycle_latency_s=value("CYCLE_LATENCY", 0, default.cycle_latency_s),
         period_latency_s=value("PERIOD_LATENCY", 0, default.period_latency_s),
         period_length=value("PERIOD_LENGTH", 1, default.period_length, _CYCLES_MAX),
-        timeout_days=value("TIMEOUT", 1, default.timeout_days, _DAYS_MAX),
+        timeout_days=value("TIMEOUT", 1, default.timeout_days, terms.DAYS_MAX),
         execution_timeout_min=value(
-            "EXECUTION_TIMEOUT", 0, default.execution_timeout_min, _MINUTES_MAX
+            "EXECUTION_TIMEOUT", 0, default.execution_timeout_min, terms.MINUTES_MAX
         ),
     )
 
@@ -325,5 +319,5 @@ def _read_tranche(option: Element) -> TrancheOption:
             if attempt is not None:
                 cancels.append((param.get("ID", ""), attempt))
         elif minutes is None:
-            minutes = _number(param.get("CONTACT_MINUTES"), 1, _MINUTES_MAX)
+            minutes = _number(param.get("CONTACT_MINUTES"), 1, terms.MINUTES_MAX)
     return TrancheOption(60 if minutes is None else minutes, tuple(cancels))

@@ -39,3 +39,10 @@ CONTENT_TYPE_REPLY = "application/x-compressed"
 
 OUR_AGENT_MARK = "Tranche/"  # in the User-Agent of our agents
 USER_AGENT_FORM = "OCS-NG_unified_unix_agent_v2.0 Tranche/{version}"
+
+# No calendar and no timer takes more than a hundred years in one of the units here; to people it is
+# the same.
+DAYS_MAX = 36_500
+HOURS_MAX = 24 * DAYS_MAX
+MINUTES_MAX = 60 * HOURS_MAX
+SECONDS_MAX = 60 * MINUTES_MAX

@@ -68,7 +68,7 @@ def _copy(source: Path, place: Place, check: Callable[[], None]) -> None:
         else:
             _copy_bytes(source, place, check)
         place.rename(PART, source.name)
-    except BaseException:
+    except BaseException:  # whatever stopped it, half a file must not stay
         place.remove(PART)
         raise
 
