@@ -15,6 +15,7 @@ from deploy_agent.wire.xml import Element
 
 _NUMBER = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
 _ID = re.compile(r"[0-9]{1,20}\Z", re.ASCII)
+_HELD = re.compile(r"([0-9]{1,20}):([0-9]{1,18})\Z", re.ASCII)
 # Parts of CONTENT that are not sections of the inventory.
 _NOT_SECTIONS = {"DOWNLOAD", "OLD_DEVICEID", "ACCOUNTINFO"}
 
@@ -35,16 +36,28 @@ class Section(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prolog:
-    """The first message: an agent asks what there is for it."""
+    """The first message: an agent asks what there is for it.
+
+    Attributes:
+        device_id: whose.
+        held: (package id, attempt) of what the agent has and has not ended, HELD_MAX of them at
+            most; only our agents say it, and only to our server.
+    """
 
     device_id: str
+    held: tuple[tuple[str, int], ...] = ()
 
     def to_bytes(self) -> bytes:
         """Return the message.
 
-        Shape: <REQUEST><DEVICEID>..</DEVICEID><QUERY>PROLOG</QUERY></REQUEST>
+        Shape: <REQUEST><DEVICEID>..</DEVICEID><QUERY>PROLOG</QUERY></REQUEST>, and where packages
+        are held: <REQUEST X_HELD="1800000001:1795255200,1800000002:1795255201">..</REQUEST>
         """
-        return xml.to_bytes(_request(self.device_id, "PROLOG"))
+        root = _request(self.device_id, "PROLOG")
+        if self.held:
+            held = (f"{package_id}:{attempt}" for package_id, attempt in self.held)
+            root.set("X_HELD", ",".join(held))
+        return xml.to_bytes(root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +158,7 @@ def parse_request(data: bytes, *, limit: int = terms.MESSAGE_MAX) -> Request:
     device_id = check_device_id(_field(root, "DEVICEID") or "")
     query = _field(root, "QUERY") or ""
     if query == "PROLOG":
-        return Prolog(device_id)
+        return Prolog(device_id, _held(root))
     if query == "INVENTORY":
         return _inventory(root, device_id)
     if query == "DOWNLOAD":
@@ -169,6 +182,16 @@ def _field(element: Element, name: str) -> str | None:
             return None
         text = child.text or ""
     return text.strip()
+
+
+def _held(root: Element) -> tuple[tuple[str, int], ...]:
+    """Return what X_HELD names; what makes no sense is left out."""
+    text = root.get("X_HELD")
+    if text is None:
+        return ()
+    words = text[: terms.HELD_LENGTH_MAX].split(",", terms.HELD_MAX)[: terms.HELD_MAX]
+    found = filter(None, map(_HELD.match, map(str.strip, words)))
+    return tuple(dict.fromkeys((each[1], int(each[2])) for each in found))
 
 
 def _download(root: Element, device_id: str) -> DownloadReport:

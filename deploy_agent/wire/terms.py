@@ -28,6 +28,8 @@ PACKAGE_ID_MAX = 2_147_483_647  # OCS keeps ids in a signed 32-bit column
 INFO_MAX = 256 * 1024  # bytes of an info file that an agent reads
 FRAGMENTS_LIST_MAX = 64 * 1024 * 1024  # bytes of fragments.sha256 that an agent reads
 MESSAGE_MAX = 16 * 1024 * 1024  # bytes of an inflated message; contract.md 4
+HELD_MAX = 1000  # packages of one X_HELD
+HELD_LENGTH_MAX = 40 * HELD_MAX  # characters of it: 20 of an id, 18 of an attempt, : and ,
 XML_ELEMENTS_MAX = 200_000  # with attributes; real inventories of 860 packages have 10,000
 XML_DEPTH_MAX = 64  # real inventories are five deep
 

@@ -13,6 +13,7 @@ from deploy_server.domain.offering import NEVER, Device, wants_inventory
 from deploy_server.domain.settings import Effective
 from deploy_server.services import withdrawing
 from deploy_server.services.activity import Activity, Caller
+from deploy_server.services.contact import held
 from deploy_server.services.contact.offers import Contact, MustWrite, collect_offers
 from deploy_server.services.contact.seen import mark_seen
 from deploy_server.services.settings import everybody, load_effective
@@ -84,6 +85,9 @@ def _answer(
     effective = load_effective(session, computer.id, groups)
     has_cancels = ours and computer.has_cancels
     cancels = withdrawing.cancels(session, computer.id) if has_cancels else ()
+    if ours and request.held:
+        stale = held.over(session, computer.id, request.device_id, request.held)
+        cancels = tuple(dict.fromkeys((*cancels, *stale)))
     tranche = _tranche(effective, cancels) if ours else None
     frequency = effective.number("FREQUENCY")
     if frequency == NEVER:

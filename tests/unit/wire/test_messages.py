@@ -1,5 +1,6 @@
 import pytest
 
+from deploy_agent.wire import terms
 from deploy_agent.wire.errors import FieldError, WireError, XmlError
 from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog, Section, parse_request
 
@@ -34,6 +35,32 @@ def test_download_in_every_spelling(data: str) -> None:
     assert parse_request(data.encode()) == DownloadReport(DEVICE, "1800000001", "ERR_CLEAN")
 
 
+def test_held_packages_are_named_within_bounds_and_without_what_makes_no_sense() -> None:
+    def held(text: str) -> tuple[tuple[str, int], ...]:
+        data = (
+            f'<REQUEST X_HELD="{text}"><DEVICEID>{DEVICE}</DEVICEID><QUERY>PROLOG</QUERY></REQUEST>'
+        )
+        request = parse_request(data.encode())
+        assert isinstance(request, Prolog)
+        return request.held
+
+    assert held("1800000001:7, 1800000002:8") == (("1800000001", 7), ("1800000002", 8))
+    assert held("1800000001:7,1800000001:7,1800000001:8") == (("1800000001", 7), ("1800000001", 8))
+    assert held(",1:,:1,1:-1,x:1,1:1:1,1;2,\u0661:1," + "9" * 21 + ":1,5:6") == (("5", 6),)
+    assert held("") == held("," * 10_000) == ()
+    many = [("1800000001", number) for number in range(2 * terms.HELD_MAX)]
+    text = ",".join(f"{package_id}:{attempt}" for package_id, attempt in many)
+    assert held(text) == tuple(many[: terms.HELD_MAX])
+    longest = [("9" * 20, 10**17 + number) for number in range(terms.HELD_MAX)]
+    assert parse_request(Prolog(DEVICE, tuple(longest)).to_bytes()) == Prolog(
+        DEVICE, tuple(longest)
+    )
+
+
+def test_a_prolog_without_held_packages_is_ocs_s_byte_for_byte() -> None:
+    assert b"X_" not in Prolog(DEVICE).to_bytes()
+
+
 def test_a_report_without_code_is_an_unknown_code() -> None:
     data = f'<REQUEST DEVICEID="{DEVICE}" ID="1" QUERY="DOWNLOAD"/>'
     assert parse_request(data.encode()) == DownloadReport(DEVICE, "1", "UNKNOWN_CODE")
@@ -48,6 +75,7 @@ def test_an_attempt_that_is_no_number_is_dropped() -> None:
     "message",
     [
         Prolog(DEVICE),
+        Prolog(DEVICE, (("1800000001", 1795255200), ("1800000002", 1))),
         DownloadReport(DEVICE, "1800000001", "ERR_EXIT_CODE_3", 1795000000),
         DownloadReport(DEVICE, "1800000001", 'odd & <"code">'),
         Inventory(DEVICE),
