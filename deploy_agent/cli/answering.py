@@ -20,5 +20,6 @@ def answer(given: dict[str, Path], package_id: str, word: str) -> None:
     from deploy_agent.machine.dialogs.terminal import send_answer
     from deploy_agent.services.setup import StateFiles
 
-    path = StateFiles(given.get("state", SYSTEM_STATE)).answers
-    click.echo(printable(send_answer(path, package_id, word)))
+    state = given.get("state", SYSTEM_STATE).expanduser().absolute()
+    place = StateFiles(state).answers()
+    click.echo(printable(send_answer(place.path, package_id, word)))

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from deploy_agent.config import SYSTEM_STATE, AgentConfig
+from deploy_agent.config import AgentConfig
 from deploy_agent.domain.state import State
 from deploy_agent.machine import runner
 from deploy_agent.machine.boot import SystemPower, boot_id
 from deploy_agent.machine.clock import Clock, SystemClock, local_to_utc
-from deploy_agent.machine.dialogs import system_dialog
+from deploy_agent.machine.dialogs import system_dialog, system_sessions
+from deploy_agent.machine.dialogs.places import AnswerPlace, answer_place
 from deploy_agent.machine.history import History
 from deploy_agent.machine.identity import IdentityFile
 from deploy_agent.machine.lock import InstanceLock
@@ -37,9 +38,6 @@ from deploy_agent.services.post import PostCommands
 from deploy_agent.services.reporting import Reporter
 from deploy_agent.services.waiting import PATIENT, Patience
 from deploy_agent.wire.messages import Section
-
-ANSWERS_NAME = "answer.sock"
-SYSTEM_ANSWERS = Path("/run/deploy-agent") / ANSWERS_NAME
 
 _ON_THEIR_WAY = (State.OFFERED, State.DOWNLOADING)
 
@@ -79,10 +77,9 @@ class StateFiles:
         """Return the events that the server does not have yet."""
         return Spool(self.folder / "events.jsonl")
 
-    @property
-    def answers(self) -> Path:
-        """Where users on terminals answer; they cannot look into the folder of root's agent."""
-        return SYSTEM_ANSWERS if self.folder == SYSTEM_STATE else self.folder / ANSWERS_NAME
+    def answers(self) -> AnswerPlace:
+        """Return where users on terminals answer, and by which words."""
+        return answer_place(self.folder)
 
 
 class RealTrees:
@@ -165,7 +162,7 @@ def make_agent(config: AgentConfig, patience: Patience = PATIENT) -> Agent:
         fetcher,
         installer,
         Endings(packages, reporter, post, clock, patience=patience),
-        Asking(system_dialog(files.answers), packages, clock, stands_s=patience.user_s),
+        Asking(system_dialog(files.answers()), packages, clock, stands_s=patience.user_s),
         events,
         clock,
         to_utc=local_to_utc,
@@ -193,4 +190,4 @@ def collect_inventory() -> Sequence[Section]:
 
 def somebody_is_logged_in() -> bool:
     """Whether a user has a session on this computer, on a screen or a terminal."""
-    return bool(system_dialog(Path()).sessions())
+    return bool(system_sessions())

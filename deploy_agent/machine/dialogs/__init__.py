@@ -11,11 +11,11 @@ What every implementation keeps to:
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from deploy_agent.domain.asking import Kind, Question, Session
 from deploy_agent.domain.record import Reply
+from deploy_agent.machine.dialogs.places import AnswerPlace
 
 Answered = Callable[[], None]
 
@@ -52,19 +52,17 @@ class Dialog(Protocol):
 class SystemDialog:
     """Asks with what this computer has."""
 
-    def __init__(self, answers: Path) -> None:
+    def __init__(self, answers: AnswerPlace) -> None:
         """Ask.
 
         Args:
-            answers: the socket for answers of users on terminals.
+            answers: where users on terminals answer.
         """
         self._answers = answers
 
     def sessions(self) -> Sequence[Session]:
         """Return everybody who is logged in on a screen or a terminal."""
-        from deploy_agent.machine.dialogs.sessions import find_sessions
-
-        return find_sessions()
+        return system_sessions()
 
     def open(self, question: Question, session: Session, answered: Answered) -> Window | None:
         """Ask in a session."""
@@ -77,10 +75,25 @@ class SystemDialog:
         return open_on_terminal(question, session, answered, self._answers)
 
 
-def system_dialog(answers: Path) -> Dialog:
-    """Return the way to ask on this computer."""
+def system_dialog(answers: AnswerPlace) -> Dialog:
+    """Return the way to ask on this computer.
+
+    Args:
+        answers: where users on terminals answer.
+    """
     if sys.platform == "win32":
         from deploy_agent.machine.dialogs.windows import WindowsDialog
 
         return WindowsDialog()
     return SystemDialog(answers)
+
+
+def system_sessions() -> Sequence[Session]:
+    """Return everybody who is logged in on this computer."""
+    if sys.platform == "win32":
+        from deploy_agent.machine.dialogs.windows import WindowsDialog
+
+        return WindowsDialog().sessions()
+    from deploy_agent.machine.dialogs.sessions import find_sessions
+
+    return find_sessions()

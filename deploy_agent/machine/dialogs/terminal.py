@@ -21,6 +21,7 @@ from deploy_agent.domain.errors import AgentError
 from deploy_agent.domain.record import Reply
 from deploy_agent.machine.dialogs import Answered, Window
 from deploy_agent.machine.dialogs.markup import to_plain
+from deploy_agent.machine.dialogs.places import AnswerPlace
 
 TALK_S = 5.0  # how long one who connected may take
 TAKE_S = 1.0  # how long a terminal may take nothing
@@ -38,15 +39,15 @@ class NoAnswer(AgentError):
 
 
 def open_on_terminal(
-    question: Question, session: Session, answered: Answered, path: Path
+    question: Question, session: Session, answered: Answered, place: AnswerPlace
 ) -> Window | None:
-    """Put a notice on the session's terminal and wait for an answer at `path`.
+    """Put a notice on the session's terminal and wait for an answer at `place`.
 
     Args:
         question: what is asked.
         session: where.
         answered: called from another thread when there is an answer.
-        path: of the socket; its folder belongs to the agent alone.
+        place: of the socket; its folder belongs to the agent alone.
 
     Returns:
         The window; None where nothing can be written there, or nobody could answer.
@@ -54,12 +55,12 @@ def open_on_terminal(
     if not hasattr(socket, "SO_PEERCRED"):
         return None  # nothing would say who answered
     try:
-        window = TerminalWindow(question, session, answered, path)
+        window = TerminalWindow(question, session, answered, place.path)
     except OSError as error:
-        log.warning("no answer can be taken at '%s': %s", path, error)
+        log.warning("no answer can be taken at '%s': %s", place.path, error)
         return None
     try:
-        write_to_terminal(session, notice(question), _DEVICES)
+        write_to_terminal(session, notice(question, place), _DEVICES)
     except OSError as error:
         log.warning("nothing can be written to %s's %s: %s", session.user, session.tty, error)
         window.close()
@@ -67,7 +68,7 @@ def open_on_terminal(
     return window
 
 
-def notice(question: Question) -> str:
+def notice(question: Question, place: AnswerPlace) -> str:
     """Return what stands on the terminal."""
     words = "|".join(each.value for each in question.replies)
     parts = [
@@ -75,7 +76,7 @@ def notice(question: Question) -> str:
         f"--- Software installation (package {question.package_id}) ---",
         to_plain(question.text),
         *([question.hint] if question.hint else []),
-        f"Answer with:  deploy-agent answer {question.package_id} {words}",
+        f"Answer with:  {place.command(question.package_id, words)}",
         "---",
         "",
     ]

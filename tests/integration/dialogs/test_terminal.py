@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import termios
 import threading
@@ -15,6 +16,7 @@ import pytest
 
 from deploy_agent.domain.asking import Kind, Question, Session
 from deploy_agent.domain.record import Reply
+from deploy_agent.machine.dialogs.places import AnswerPlace, answer_place
 from deploy_agent.machine.dialogs.terminal import NoAnswer, open_on_terminal, send_answer
 from tests.support.agent import TrancheAgent
 from tests.support.processes import BIN, kill_tree
@@ -65,7 +67,7 @@ def path() -> Iterator[Path]:
 def test_the_notice_says_how_to_answer_and_obeys_nothing_in_the_text(
     terminal: Terminal, path: Path
 ) -> None:
-    window = open_on_terminal(QUESTION, terminal.session(), lambda: None, path)
+    window = open_on_terminal(QUESTION, terminal.session(), lambda: None, AnswerPlace(path))
     assert window is not None
     assert terminal.read().splitlines() == [
         "",
@@ -85,7 +87,7 @@ def test_the_notice_says_how_to_answer_and_obeys_nothing_in_the_text(
 
 def test_an_answer_is_taken_once_and_only_what_was_offered(terminal: Terminal, path: Path) -> None:
     answered = threading.Event()
-    window = open_on_terminal(QUESTION, terminal.session(), answered.set, path)
+    window = open_on_terminal(QUESTION, terminal.session(), answered.set, AnswerPlace(path))
     assert window is not None
     for package, word, said in (
         ("1800000002", "now", "nobody is being asked about that package"),
@@ -125,7 +127,7 @@ sys.stdin.read()
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_nobody_else_can_answer(terminal: Terminal, path: Path) -> None:
-    window = open_on_terminal(QUESTION, terminal.session(), lambda: None, path)
+    window = open_on_terminal(QUESTION, terminal.session(), lambda: None, AnswerPlace(path))
     assert window is not None
     done = subprocess.run(
         # The system's own: tests' environments may be closed to others.
@@ -145,7 +147,7 @@ def test_nobody_else_can_answer(terminal: Terminal, path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_others_cannot_keep_the_user_from_answering(terminal: Terminal, path: Path) -> None:
-    window = open_on_terminal(QUESTION, terminal.session(), lambda: None, path)
+    window = open_on_terminal(QUESTION, terminal.session(), lambda: None, AnswerPlace(path))
     assert window is not None
     with subprocess.Popen(
         ["/usr/bin/python3", "-I", "-c", SAY_NOTHING, str(path)],
@@ -164,10 +166,10 @@ def test_others_cannot_keep_the_user_from_answering(terminal: Terminal, path: Pa
 
 def test_nothing_is_taken_where_others_could_put_a_socket(terminal: Terminal, path: Path) -> None:
     path.parent.chmod(0o777)
-    assert open_on_terminal(QUESTION, terminal.session(), lambda: None, path) is None
+    assert open_on_terminal(QUESTION, terminal.session(), lambda: None, AnswerPlace(path)) is None
     path.parent.chmod(0o755)
     os.chown(path.parent, pwd.getpwnam("nobody").pw_uid, -1)
-    assert open_on_terminal(QUESTION, terminal.session(), lambda: None, path) is None
+    assert open_on_terminal(QUESTION, terminal.session(), lambda: None, AnswerPlace(path)) is None
 
 
 def test_what_is_no_terminal_of_the_user_is_not_written_to(terminal: Terminal, path: Path) -> None:
@@ -176,7 +178,7 @@ def test_what_is_no_terminal_of_the_user_is_not_written_to(terminal: Terminal, p
         Session("9", "somebody", os.getuid(), Kind.TERMINAL, tty="pts/99999"),
         Session("9", "somebody", os.getuid(), Kind.TERMINAL, tty="../etc/hostname"),
     ):
-        assert open_on_terminal(QUESTION, session, lambda: None, path) is None
+        assert open_on_terminal(QUESTION, session, lambda: None, AnswerPlace(path)) is None
         assert not path.exists()
 
 
@@ -184,7 +186,7 @@ def test_a_terminal_that_takes_nothing_does_not_hold_the_agent_up(
     terminal: Terminal, path: Path
 ) -> None:
     termios.tcflow(terminal.own, termios.TCOOFF)  # somebody pressed Ctrl-S
-    assert open_on_terminal(QUESTION, terminal.session(), lambda: None, path) is None
+    assert open_on_terminal(QUESTION, terminal.session(), lambda: None, AnswerPlace(path)) is None
 
 
 LOGINCTL = """#!/bin/sh
@@ -193,40 +195,71 @@ list-sessions) echo "9 {uid} somebody {tty}" ;;
 *) printf '%s\\n' Id=9 Name=somebody User={uid} Type=tty Class=user Active=yes TTY={tty} ;;
 esac
 """
+#: As another user; what is imported later comes from where tests' users may not look.
+AS = """
+import os, sys
+import deploy_agent.cli, deploy_agent.services.setup, deploy_agent.machine.dialogs.terminal
+deploy_agent.cli.main.get_command(None, "answer")
+os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
+deploy_agent.cli.main(sys.argv[2:], prog_name="deploy-agent")
+"""
+
+
+def answer_as(uid: int, *words: str) -> "subprocess.CompletedProcess[str]":
+    """What the notice says to type, typed by a user."""
+    assert words[0] == "deploy-agent"
+    program = [sys.executable, "-c", AS, str(uid)] if uid else [str(BIN / "deploy-agent")]
+    return subprocess.run(
+        [*program, *words[1:]], capture_output=True, text=True, check=False, cwd="/"
+    )
+
+
+NOBODY = pwd.getpwnam("nobody").pw_uid
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("screen")
+@pytest.mark.parametrize("uid", [os.getuid(), NOBODY], ids=["own", "another"])
 def test_the_whole_way(
-    server: RunningServer, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    uid: int,
+    server: RunningServer,
+    terminal: Terminal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Asked on a terminal by a daemon, answered by `deploy-agent answer`."""
+    """Asked on a terminal by a daemon, answered by its user as the notice says."""
+    if os.geteuid() not in (0, uid):
+        pytest.skip("only root can be another user")
+    os.chown(f"/dev/{terminal.name}", uid, -1)
     tool = tmp_path / "loginctl"
-    tool.write_text(LOGINCTL.format(uid=os.getuid(), tty=terminal.name))
+    tool.write_text(LOGINCTL.format(uid=uid, tty=terminal.name))
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     agent = TrancheAgent(tmp_path / "agent", server.https, server.ca_file)
     agent.once()
     package = server.publish(
-        *("asks on a terminal", "--action", "execute", "--command", "true", "--priority", "1"),
-        *("--notify-text", "May I?", "--notify-countdown", "0", "--can-delay"),
+        *(f"asks on {uid}'s terminal", "--action", "execute", "--command", "true"),
+        *("--priority", "1", "--notify-text", "May I?", "--notify-countdown", "0", "--can-delay"),
     )
     server.assign(package, agent.device_id)
+    place = answer_place(agent.state)
     daemon = agent.start("run")
     try:
-        wait_until((agent.state / "answer.sock").exists, "the question stands")
-        assert f"deploy-agent answer {package} now|later" in terminal.read()
+        wait_until(place.path.exists, "the question stands")
+        (typed,) = (line for line in terminal.read().splitlines() if "Answer with" in line)
+        line = typed.partition(":  ")[2]
+        assert line == f"deploy-agent answer {package} now|later --state {agent.state}"
         assert server.status(package, agent.device_id) == "NOTIFIED"
-        done = subprocess.run(
-            [BIN / "deploy-agent", "answer", package, "now", "--state", str(agent.state)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        if os.geteuid() == 0:
+            stranger = answer_as(NOBODY - 1, *line.replace("|later", "").split())
+            assert stranger.returncode == 1
+            assert "was asked, and nobody else can answer" in stranger.stderr
+        done = answer_as(uid, *line.replace("|later", "").split())
         assert (done.returncode, done.stdout) == (0, f"package {package}: now\n"), done.stderr
         wait_until(
             lambda: server.status(package, agent.device_id) == "SUCCESS", "it is at the server"
         )
+        assert not place.path.exists()
     finally:
         kill_tree(daemon)
         assert daemon.stdout is not None
