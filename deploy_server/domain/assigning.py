@@ -161,9 +161,13 @@ def judge_report(
     if attempt is not None and attempt < row_attempt:
         return Verdict.HISTORY
     status = ResultCode.parse(row_status)
-    if status.is_final and status.text == code.text and attempt in (None, row_attempt):
+    if not status.is_final or attempt not in (None, row_attempt):
+        return Verdict.TAKE
+    if status.text == code.text:
         return Verdict.REPEAT
-    return Verdict.TAKE
+    # An attempt ends once. Another end of it comes from a state folder that was restored or copied,
+    # and says nothing of what happened on the computer.
+    return Verdict.TAKE if attempt is None else Verdict.HISTORY
 
 
 def reported_class(code: ResultCode) -> ResultClass:

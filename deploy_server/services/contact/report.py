@@ -116,11 +116,16 @@ def _assigned(session: Session, report: DownloadReport, row: Any, now: datetime)
     if row.cleared_at is not None or verdict is Verdict.HISTORY:
         if _is_known(session, report):
             return _REPEATED
-        note = "of an older attempt" if verdict is Verdict.HISTORY else "validated before"
+        note = _why_history(report, row) if verdict is Verdict.HISTORY else "validated before"
         return _Outcome(Activity.OLDER_ATTEMPT, note, row.package_name, row)
     change = {"row": row.id, "code": code.text, "class": reported_class(code), "at": now}
     execute(session, _TAKE, change)
     return _Outcome(Activity.RESULT, "", row.package_name, row)
+
+
+def _why_history(report: DownloadReport, row: Any) -> str:
+    same = report.attempt == row.attempt
+    return f"the attempt had ended with {row.status}" if same else "of an older attempt"
 
 
 def _unassigned(session: Session, report: DownloadReport) -> _Outcome:

@@ -105,7 +105,8 @@ def test_post_commands() -> None:
         ("SUCCESS", 7, 7, "NOTIFIED", Verdict.TAKE),
         ("SUCCESS", 7, 7, "SUCCESS", Verdict.REPEAT),
         ("SUCCESS", None, 7, "SUCCESS", Verdict.REPEAT),
-        ("ERR_TIMEOUT", 7, 7, "SUCCESS", Verdict.TAKE),
+        ("ERR_TIMEOUT", 7, 7, "SUCCESS", Verdict.HISTORY),  # an attempt ends once
+        ("ERR_TIMEOUT", None, 7, "SUCCESS", Verdict.TAKE),  # nobody knows which attempt
         ("SUCCESS", 6, 7, "WAITING", Verdict.HISTORY),
         ("SUCCESS", 6, 7, "SUCCESS", Verdict.HISTORY),
         ("SUCCESS", 8, 7, "NOTIFIED", Verdict.TAKE),  # a restored backup knows less

@@ -118,6 +118,19 @@ def test_a_result_of_an_older_attempt_is_history_only(
     assert wire.status(pc, activation) == "ERR_TIMEOUT"
 
 
+def test_a_second_end_of_an_attempt_is_history_only(
+    wire: Wire, pc: Computer, activation: Activation
+) -> None:
+    assigned(wire, pc, activation)
+    wire.report(pc, activation, "SUCCESS", attempt=7)
+    for _ in range(2):
+        wire.report(pc, activation, "ERR_DONE_FAILED", attempt=7)
+    assert wire.status(pc, activation) == "SUCCESS"
+    first, second = wire.reports()
+    assert (first.counted, second.counted) == (True, False)
+    assert second.note == "the attempt had ended with SUCCESS"
+
+
 def test_a_result_of_an_attempt_that_a_restored_backup_forgot_counts(
     wire: Wire, pc: Computer, activation: Activation
 ) -> None:
