@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Row, func, or_, select
 from sqlalchemy.orm import Session
 
 from deploy_server.services.audit.chain import FIELDS, digest_of
@@ -66,18 +66,21 @@ def list_entries(
 
 def each_entry(session: Session, wanted: Filter) -> Iterator[AuditEntry]:
     """Yield the entries that fit, oldest first; memory stays bounded."""
-    last = 0
+    return _after(session, 0, *_conditions(wanted))
+
+
+def _after(session: Session, number: int, *conditions: ColumnElement[bool]) -> Iterator[AuditEntry]:
     while True:
         rows = session.scalars(
             select(AuditEntry)
-            .where(AuditEntry.number > last, *_conditions(wanted))
+            .where(AuditEntry.number > number, *conditions)
             .order_by(AuditEntry.number)
             .limit(BATCH)
         ).all()
         yield from rows
         if len(rows) < BATCH:
             return
-        last = rows[-1].number
+        number = rows[-1].number
         session.expunge_all()
 
 
@@ -88,23 +91,43 @@ def actions(session: Session) -> list[str]:
 
 
 def find_break(session: Session) -> str | None:
-    """Return where the chain is broken, as a sentence; None where it is whole."""
-    chain = session.scalars(select(AuditChain)).one_or_none()
-    if chain is None:
-        return "the row with both ends of the audit log is gone"
-    number, digest = chain.removed_number, chain.removed_digest
-    for entry in each_entry(session, Filter()):
-        if entry.number != number + 1:
+    """Return where the chain is broken, as a sentence; None where it is whole.
+
+    Others may add and remove entries meanwhile: each end counts as it is after the walk to it.
+    """
+    ends = _ends(session)
+    number, digest = (ends.removed_number, ends.removed_digest) if ends else (0, "")
+    while ends is not None:
+        begun = number
+        for entry in _after(session, number):
+            if entry.number != number + 1:
+                break
+            digest = digest_of(digest, {name: getattr(entry, name) for name in FIELDS})
+            if digest != entry.digest:
+                return f"entry {entry.number} of the audit log was changed, or the one before it"
+            number = entry.number
+        ends = _ends(session)
+        if ends is None or (number, digest) == (ends.last_number, ends.last_digest):
+            break
+        if ends.removed_number > number:  # retention was faster
+            number, digest = ends.removed_number, ends.removed_digest
+        elif number >= ends.last_number:
+            return f"the end of the audit log after entry {ends.last_number} was changed"
+        elif number == begun:
             return f"entry {number + 1} of the audit log is missing"
-        digest = digest_of(digest, {name: getattr(entry, name) for name in FIELDS})
-        if digest != entry.digest:
-            return f"entry {entry.number} of the audit log was changed, or the one before it"
-        number = entry.number
-    if number < chain.last_number:
-        return f"entry {number + 1} of the audit log is missing"
-    if (number, digest) != (chain.last_number, chain.last_digest):
-        return f"the end of the audit log after entry {chain.last_number} was changed"
-    return None
+    return None if ends else "the row with both ends of the audit log is gone"
+
+
+def _ends(session: Session) -> Row[int, str, int, str] | None:
+    """Return both ends of the chain, as they are now."""
+    return session.execute(
+        select(
+            AuditChain.removed_number,
+            AuditChain.removed_digest,
+            AuditChain.last_number,
+            AuditChain.last_digest,
+        )
+    ).one_or_none()
 
 
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:

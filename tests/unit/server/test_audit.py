@@ -1,12 +1,14 @@
 """Who changed what: entered with the change, never without, and missing where it is missing."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, event, select, update
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import ResultClass
@@ -14,7 +16,7 @@ from deploy_server.services import accounts, audit, computers, groups, settings,
 from deploy_server.services.activation import activate, deactivate
 from deploy_server.services.assigning import Selection, assign, assign_again, unassign
 from deploy_server.services.settings import EVERYBODY, Scope
-from deploy_server.storage.database import session_factory
+from deploy_server.storage.database import READ_ONLY, make_engine, session_factory
 from deploy_server.storage.models import Assignment, AuditChain, AuditEntry
 from tests.support import factories as make
 from tests.support.clock import START
@@ -191,6 +193,44 @@ def test_two_at_the_same_time_make_one_chain(session: Session) -> None:
         list(pool.map(one, range(24)))
     assert len(entries(session)) == 48
     assert audit.find_break(session) is None
+
+
+@contextmanager
+def after_each_statement(session: Session, *deeds: Callable[[Session], object]) -> Iterator[None]:
+    """Somebody else does these things, one after each of the next statements of `session`."""
+    engine = session.connection(execution_options=READ_ONLY).engine
+    # Of its own: what the other one does is not followed by another deed.
+    others = make_engine(engine.url.render_as_string(hide_password=False))
+    left = iter(deeds)
+
+    def do_one(*_: object) -> None:
+        for deed in islice(left, 1):
+            with session_factory(others)() as other:
+                deed(other)
+
+    event.listen(engine, "after_cursor_execute", do_one)
+    try:
+        yield
+    finally:
+        event.remove(engine, "after_cursor_execute", do_one)
+        others.dispose()
+    assert list(left) == []
+
+
+def test_an_entry_that_is_added_during_the_check_is_no_break(session: Session) -> None:
+    enter(session, "a", "b")
+    more = [lambda other: enter(other, "during the check")] * 3
+    with after_each_statement(session, *more):
+        assert audit.find_break(session) is None
+
+
+def test_entries_that_retention_removes_during_the_check_are_no_break(session: Session) -> None:
+    enter(session, "a", "b", "c")
+    later = START + timedelta(days=40)
+    audit.record(session, "test.change", "new", now=later)
+    session.commit()
+    with after_each_statement(session, lambda other: audit.sweep_audit(other, 30, later)):
+        assert audit.find_break(session) is None
 
 
 def test_what_is_old_goes_and_the_chain_begins_there(session: Session) -> None:
