@@ -1,4 +1,4 @@
-"""`deploy-server computer`: look at computers, search them, delete them."""
+"""`deploy-server computer`: look at computers, search them, tag them, delete them."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,8 @@ from deploy_server.cli.common import (
     say,
 )
 from deploy_server.domain.telling import Told
-from deploy_server.services import computers, status, withdrawing
+from deploy_server.services import computers, fleet, status, withdrawing
+from deploy_server.services.assigning import Selection
 
 _COLUMNS = ("device_id", "name", "tag", "os", "ip", "last_contact", "last_inventory")
 
@@ -85,6 +86,24 @@ def delete_command(data: Path, device_ids: tuple[str, ...]) -> None:
     with open_session(data) as session, session.begin():
         number = computers.delete_computers(session, device_ids, actor=actor(), now=now())
     say(f"Deleted {counted(number, 'computer')}")
+
+
+@computer.command("tag")
+@click.argument("tag", metavar="TAG")
+@click.argument("device_ids", metavar="[DEVICEID]...", nargs=-1)
+@click.option("--search", "expression", metavar="EXPR", help="All that match, instead of ids.")
+@data_option
+def tag_command(data: Path, tag: str, device_ids: tuple[str, ...], expression: str | None) -> None:
+    """Give computers TAG; '' takes it away, and the agent's own counts again.
+
+    Agents learn it with the answer to their next inventory.
+    """
+    if bool(device_ids) == (expression is not None):
+        raise click.UsageError("Name computers, or give --search EXPR, and not both")
+    selection = Selection(device_ids=device_ids or None, expression=expression)
+    with open_session(data) as session, session.begin():
+        number = fleet.set_tag(session, selection, tag, actor=actor(), now=now())
+    say(f"Changed the tag of {counted(number, 'computer')}")
 
 
 def as_record(row: computers.ComputerRow) -> dict[str, Any]:

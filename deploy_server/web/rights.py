@@ -28,6 +28,7 @@ class Right(Enum):
     ASSIGN = "assign packages, withdraw and validate them"
     EDIT_GROUPS = "make, change and delete groups"
     EDIT_SETTINGS = "change settings of groups and computers"
+    EDIT_TAGS = "change the tags of computers"
     DELETE_COMPUTERS = "delete computers"
     EDIT_GLOBAL_SETTINGS = "change settings of everybody"
     EDIT_USERS = "manage the people who may log in"
@@ -44,6 +45,7 @@ _ADMIN = _OPERATOR | {
     Right.ASSIGN,
     Right.EDIT_GROUPS,
     Right.EDIT_SETTINGS,
+    Right.EDIT_TAGS,
     Right.DELETE_COMPUTERS,
     Right.READ_AUDIT,
 }

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from deploy_agent.wire.messages import Inventory
 from deploy_agent.wire.replies import InventoryReply
 from deploy_server.domain import inventory as facts
+from deploy_server.domain.tag import NO_TAG
 from deploy_server.domain.version import version_key
 from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.inventory.addresses import store_addresses
@@ -18,9 +19,6 @@ from deploy_server.services.inventory.sections import store_sections
 from deploy_server.services.inventory.software import store_software
 from deploy_server.storage.models import Computer
 from deploy_server.storage.types import fold
-
-# What OCS's server answers, and its agents keep, for a computer without a tag.
-NO_TAG = "NA"
 
 _KEYED = ("name", "os", "arch", "user", "workgroup", "serial", "model", "os_version")
 

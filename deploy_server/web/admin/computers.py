@@ -153,33 +153,6 @@ def unassign(computer_id: int) -> ResponseReturnValue:
     return redirect(url_for(".show", computer_id=computer_id))
 
 
-@blueprint.get("/delete")
-@needs(Right.DELETE_COMPUTERS)
-def ask_delete() -> ResponseReturnValue:
-    """Show which computers would be deleted."""
-    chosen = _chosen(request.args.getlist("computer", type=row_id))
-    if not chosen:
-        flash("Tick at least one computer.", "warning")
-        return redirect(url_for(".index"))
-    return render_template("computers/delete.html", section="computers", computers=chosen)
-
-
-@blueprint.post("/delete")
-@needs(Right.DELETE_COMPUTERS)
-def delete() -> ResponseReturnValue:
-    """Delete computers; their results stay, and an agent that is still there comes back."""
-    chosen = _chosen(request.form.getlist("computer", type=row_id))
-    gone = computers.delete_computers(
-        db.session(),
-        [each.device_id for each in chosen],
-        actor=person().name,
-        now=services().now(),
-        perimeter=person().perimeter,
-    )
-    flash(f"Deleted {plural(gone, 'computer')}. Their results stay in the history.", "success")
-    return redirect(url_for(".index"))
-
-
 def search(query: str, sort: str = "name", descending: bool = False, page: int = 1) -> Found:
     """The computers of a search box, or what is wrong with it."""
     try:
@@ -201,10 +174,6 @@ def search(query: str, sort: str = "name", descending: bool = False, page: int =
 
 def _computer(computer_id: int) -> ComputerRow:
     return computers.get_computer_by_id(db.session(), computer_id, perimeter=person().perimeter)
-
-
-def _chosen(ids: list[int]) -> list[ComputerRow]:
-    return [_computer(each) for each in ids]
 
 
 def _deployments(computer: ComputerRow) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class Order:
         ticked = tuple(values.getlist("computer", type=row_id))
         group = values.get("group", 0, type=row_id)
         default = "ticked" if ticked else "group" if group else "search"
+        if values.get("whole"):  # the whole result of a list
+            default, ticked = "search" if values.get("q", "").strip() else "all", ()
         postcmd = values.get("postcmd", "")
         return cls(
             activations=tuple(values.getlist("activation", type=row_id)),

@@ -8,13 +8,14 @@ from sqlalchemy import select
 
 from deploy_agent.wire.result import ResultClass
 from deploy_server.domain.errors import Conflict, NotFound, SpecError
-from deploy_server.services import assigning, computers, groups, status
+from deploy_server.services import assigning, computers, fleet, groups, status
 from deploy_server.services.assigning import Selection
 from deploy_server.services.groups import GroupRow
 from deploy_server.storage.models import Group, GroupAssignment, Package
 from deploy_server.web.database import db
 from deploy_server.web.formats import class_slices, plural
 from deploy_server.web.pages import PAGE_SIZE, listing, row_id
+from deploy_server.web.picking import Picked
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
@@ -101,29 +102,33 @@ def members(group_id: int) -> ResponseReturnValue:
 @blueprint.post("/join")
 @needs(Right.JOIN_GROUPS)
 def join() -> ResponseReturnValue:
-    """Put ticked computers into the group that was chosen."""
+    """Put the picked computers into the group that was chosen."""
+    picked = Picked.sent(request.form)
     group = _group(request.form.get("group", 0, type=row_id))
-    ids = request.form.getlist("computer", type=row_id)
-    if not ids:
+    if picked.nothing:
         raise NotFound("no computer was named", "Tick computers in the list first")
-    said = _change(group, "include", [_device(each) for each in ids])
+    moved = picked.moved(picked.radius()) if picked.whole else ""
+    if moved:
+        return _choose(picked, moved), 409
+    devices = fleet.device_ids(
+        db.session(), picked.selection(), now=services().now(), perimeter=person().perimeter
+    )
+    said = _change(group, "include", devices)
     flash(f"{said} {group.name}.", "success")
-    if len(ids) == 1:
-        return redirect(url_for("console.computers.show", computer_id=ids[0], tab="groups"))
+    if len(picked.ids) == 1 and not picked.whole:
+        return redirect(url_for("console.computers.show", computer_id=picked.ids[0], tab="groups"))
     return redirect(url_for(".show", group_id=group.id))
 
 
 @blueprint.get("/choose")
 @needs(Right.JOIN_GROUPS)
 def choose() -> ResponseReturnValue:
-    """Ask into which group ticked computers go."""
-    ids = request.args.getlist("computer", type=row_id)
-    if not ids:
-        flash("Tick at least one computer.", "warning")
-        return redirect(url_for("console.computers.index"))
-    perimeter = person().perimeter
-    rows = [computers.get_computer_by_id(db.session(), one, perimeter=perimeter) for one in ids]
-    return render_template("groups/choose.html", section="groups", computers=rows, groups=_groups())
+    """Ask into which group the picked computers go."""
+    picked = Picked.sent(request.args)
+    if picked.nothing:
+        flash("Tick at least one computer, or the whole result.", "warning")
+        return redirect(url_for("console.computers.index", q=picked.query or None))
+    return _choose(picked)
 
 
 @blueprint.get("/<int:group_id>/unassign")
@@ -236,6 +241,17 @@ def _assigned(group: GroupRow) -> list[dict[str, Any]]:
             "slices": class_slices(mine.by_class) if mine else [],
         })  # fmt: skip
     return found
+
+
+def _choose(picked: Picked, moved: str = "") -> str:
+    return render_template(
+        "groups/choose.html",
+        section="computers",
+        picked=picked,
+        radius=picked.radius(),
+        moved=moved,
+        groups=_groups(),
+    )
 
 
 def _list(values: dict[str, str], problems: dict[str, str]) -> str:

@@ -202,3 +202,13 @@ def test_settings_from_the_command_line(cli: Cli) -> None:
     listed = {each["name"]: each for each in rows(cli, "setting", "list")}
     assert (listed["FREQUENCY"]["value"], listed["FREQUENCY"]["is_set"]) == ("1", False)
     assert listed["DOWNLOAD"]["value"] == "0"
+
+
+def test_computers_are_tagged(cli: Cli) -> None:
+    done = cli("computer", "tag", "NICE", PC1, PC2)
+    assert "Changed the tag of 2 computers" in done.err
+    cli.ok("computer", "tag", "METZ", "--search", "tag = nice and name = pc1")
+    assert [each["tag"] for each in rows(cli, "computer", "list")] == ["METZ", "NICE", "Lyon"]
+    assert cli("computer", "tag", "NICE").status == 2
+    assert cli("computer", "tag", "NICE", PC1, "--search", "os ~ x").status == 2
+    assert "nobody" in cli.refused("computer", "tag", "NICE", "nobody")

@@ -83,14 +83,21 @@ function liveParts() {
   }
 }
 
-// A tick in the head of a table ticks its rows; a bar below says how many and shows itself.
+// A tick in the head of a table ticks its rows; a bar below says how many and shows itself. Where
+// the whole result is picked, single rows say nothing any more.
 function tickLists() {
   for (const form of document.querySelectorAll("form[data-ticks]")) {
     const rows = () => [...form.querySelectorAll(`input[name="${form.dataset.ticks}"]`)];
     const all = form.querySelector("[data-tick-all]");
     const bar = form.querySelector("[data-tick-bar]");
+    const whole = form.querySelector("[data-tick-whole]");
+    const said = form.querySelector("[data-tick-said]");
     const update = () => {
       const ticked = rows().filter((row) => row.checked).length;
+      for (const box of [...rows(), all]) if (box && whole) box.disabled = whole.checked;
+      if (said) {
+        said.textContent = whole?.checked ? `All ${whole.dataset.tickWhole}` : `${ticked} ticked`;
+      }
       if (all) {
         all.checked = ticked > 0 && ticked === rows().length;
         all.indeterminate = ticked > 0 && ticked < rows().length;
@@ -98,7 +105,7 @@ function tickLists() {
       for (const place of form.querySelectorAll("[data-tick-count]")) {
         place.textContent = String(ticked);
       }
-      if (bar) bar.hidden = ticked === 0;
+      if (bar) bar.hidden = ticked === 0 && !whole?.checked;
     };
     all?.addEventListener("change", () => {
       for (const row of rows()) row.checked = all.checked;

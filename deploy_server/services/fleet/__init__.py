@@ -1,0 +1,11 @@
+"""What is done to many computers at once: a selection, its blast radius, tags, settings.
+
+A selection is `assigning.Selection` without a group. Every function checks it against `perimeter`,
+the tags a person is limited to, so that no id from elsewhere slips in.
+"""
+
+from deploy_server.services.fleet.configuring import set_values
+from deploy_server.services.fleet.radius import Radius, device_ids, radius
+from deploy_server.services.fleet.tagging import set_tag
+
+__all__ = ["Radius", "device_ids", "radius", "set_tag", "set_values"]

@@ -1,0 +1,125 @@
+"""Whom an action would reach, before it happens."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from deploy_server.domain.errors import SpecError
+from deploy_server.services.assigning.targets import Clause, check_selection, chosen
+from deploy_server.services.assigning.views import Perimeter, Selection
+from deploy_server.storage.models import Computer, Group, GroupMember
+
+#: Names that a page shows of those an action would reach.
+EXAMPLES = 12
+
+#: Tags and groups that a page names; the others are counted.
+NAMED = 8
+
+Counts = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Radius:
+    """Whom an action would reach.
+
+    Attributes:
+        computers: how many.
+        systems: how many of each family, the most first; '' is not known yet.
+        tags: how many carry each tag, the most first; '' is none.
+        groups: how many were put into each group by hand, the most first.
+        examples: the first of them by name: id, name or device id.
+    """
+
+    computers: int
+    systems: Counts
+    tags: Counts
+    groups: Counts
+    examples: tuple[tuple[int, str], ...]
+
+
+def radius(
+    session: Session, selection: Selection, *, now: datetime, perimeter: Perimeter = None
+) -> Radius:
+    """Return whom an action on this selection would reach.
+
+    Raises:
+        SpecError: field `selection` or `expression`.
+        NotFound: one of the named computers is not there, or not inside the perimeter.
+    """
+    systems: Counter[str] = Counter()
+    tags: Counter[str] = Counter()
+    groups: Counter[str] = Counter()
+    examples: list[tuple[int, str]] = []
+    for clause in clauses(session, selection, now, perimeter):
+        systems += _counted(session, Computer.os_family, Computer.os_family, clause)
+        tags += _counted(session, func.min(Computer.tag), Computer.tag_key, clause)
+        groups += _groups(session, clause)
+        examples += _examples(session, clause) if len(examples) < EXAMPLES else []
+    return Radius(
+        computers=systems.total(),
+        systems=tuple(systems.most_common()),
+        tags=tuple(tags.most_common()),
+        groups=tuple(groups.most_common()),
+        examples=tuple(examples[:EXAMPLES]),
+    )
+
+
+def device_ids(
+    session: Session, selection: Selection, *, now: datetime, perimeter: Perimeter = None
+) -> list[str]:
+    """Return the device ids of a selection.
+
+    Raises:
+        As `radius`.
+    """
+    found: list[str] = []
+    for clause in clauses(session, selection, now, perimeter):
+        found += session.scalars(select(Computer.device_id).where(clause).order_by(Computer.id))
+    return found
+
+
+def clauses(
+    session: Session, selection: Selection, now: datetime, perimeter: Perimeter
+) -> Iterator[Clause]:
+    """Yield conditions that together select the computers.
+
+    Raises:
+        As `radius`.
+    """
+    check_selection(selection)
+    if selection.group is not None:
+        raise SpecError("selection", "a group cannot be chosen here", "Choose computers")
+    yield from chosen(session, selection, now, perimeter)
+
+
+def _counted(session: Session, label: Any, key: Any, clause: Clause) -> Counter[str]:
+    rows = session.execute(select(label, func.count()).where(clause).group_by(key))
+    return Counter({row[0]: row[1] for row in rows})
+
+
+def _groups(session: Session, clause: Clause) -> Counter[str]:
+    rows = session.execute(
+        select(Group.name, func.count())
+        .join(GroupMember, GroupMember.group_id == Group.id)
+        .where(
+            GroupMember.kind == "include",
+            GroupMember.computer_id.in_(select(Computer.id).where(clause)),
+        )
+        .group_by(Group.id, Group.name)
+    )
+    return Counter({row[0]: row[1] for row in rows})
+
+
+def _examples(session: Session, clause: Clause) -> list[tuple[int, str]]:
+    rows = session.execute(
+        select(Computer.id, Computer.name, Computer.device_id)
+        .where(clause)
+        .order_by(Computer.name_key, Computer.id)
+        .limit(EXAMPLES)
+    )
+    return [(computer_id, name or device_id) for computer_id, name, device_id in rows]

@@ -1,0 +1,65 @@
+"""Computers that were picked in a list: ticked rows, or the whole result of a search."""
+
+from dataclasses import dataclass
+
+from werkzeug.datastructures import MultiDict
+
+from deploy_server.services import fleet
+from deploy_server.services.assigning import Selection
+from deploy_server.services.fleet import Radius
+from deploy_server.web.database import db
+from deploy_server.web.formats import plural
+from deploy_server.web.pages import row_id
+from deploy_server.web.security import person
+from deploy_server.web.services import services
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What a list's form or a page about it says.
+
+    Attributes:
+        whole: everything that the search finds, not the ticked rows.
+        query: the search.
+        ids: of the ticked rows.
+        expected: how many computers the person was shown; None before that.
+    """
+
+    whole: bool
+    query: str
+    ids: tuple[int, ...]
+    expected: int | None
+
+    @classmethod
+    def sent(cls, values: MultiDict[str, str]) -> "Picked":
+        """What an address or a form says."""
+        return cls(
+            whole=bool(values.get("whole")),
+            query=values.get("q", "").strip(),
+            ids=tuple(values.getlist("computer", type=row_id)),
+            expected=values.get("expected", type=int),
+        )
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing was picked at all."""
+        return not self.whole and not self.ids
+
+    def selection(self) -> Selection:
+        """The computers, as services take them."""
+        if self.whole:
+            return Selection(expression=self.query)
+        return Selection(computer_ids=self.ids)
+
+    def radius(self) -> Radius:
+        """Whom an action would reach, inside the person's tags."""
+        return fleet.radius(
+            db.session(), self.selection(), now=services().now(), perimeter=person().perimeter
+        )
+
+    def moved(self, now: Radius) -> str:
+        """What to say where others match than the person was shown; '' where all is as it was."""
+        if not self.whole or self.expected == now.computers:
+            return ""
+        before = plural(self.expected or 0, "computer")
+        return f"The search found {before} when you looked, and {now.computers:,} now."
