@@ -25,6 +25,7 @@ from requests.utils import get_environ_proxies
 from deploy_agent import __version__
 from deploy_agent.domain.errors import (
     AgentError,
+    DefiniteError,
     HttpStatus,
     RedirectRefused,
     ShortRead,
@@ -95,13 +96,23 @@ class Access:
     limits: Limits = PATIENT
 
 
+class _Session(requests.Session):
+    """Leaves redirects to us.
+
+    To note where one leads, requests would read its body whole, inflated, however long that is.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return that it leads nowhere."""
+
+
 class HttpTransport:
     """`Transport` over HTTP and HTTPS; threads may share it, and wait for each other."""
 
     def __init__(self, access: Access, clock: Clock) -> None:
         self._access = access
         self._clock = clock
-        self._session = requests.Session()
+        self._session = _Session()
         # Neither CA variables, nor .netrc, nor proxies that requests would choose by itself.
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -173,7 +184,7 @@ class HttpTransport:
             body = self._small_body(response, JSON_MAX)
             try:
                 return response.status_code, json.loads(body)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return response.status_code, None
 
     def reach(self) -> tuple[int, datetime | None]:
@@ -218,6 +229,10 @@ class HttpTransport:
     def _request(
         self, method: str, url: str, headers: dict[str, str], **content: Any
     ) -> Iterator[requests.Response]:
+        try:
+            answers.checked_address(url)
+        except ValueError as error:
+            raise DefiniteError(f"{url} is no usable address: {error}") from error
         with self._one_at_a_time:
             self._drop_idle_connections()
             with network_errors(url, self._access.ca_file):

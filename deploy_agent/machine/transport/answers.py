@@ -41,13 +41,13 @@ def refusal(
         now: the time, UTC.
     """
     status = response.status_code
-    what = f"{method} {url}: {status} {response.reason or ''}".rstrip()
+    what = f"{method} {url}: {status} {(response.reason or '')[:SAID_MAX]}".rstrip()
     what = f"{what}: {said}" if said else what
     hint = _HINTS.get(status, "")
     if status in _TRANSIENT or status >= 500:
         return HttpStatus(what, status=status, hint=hint, retry_after_s=retry_after(response, now))
     if status in REDIRECT:
-        target = response.headers.get("Location", "elsewhere")
+        target = response.headers.get("Location", "elsewhere")[:SAID_MAX]
         return RedirectRefused(
             f"{what}, to {target}", "Put the new address into the configuration as 'server'"
         )
@@ -63,10 +63,15 @@ def redirected(url: str, response: requests.Response) -> str:
         RedirectRefused: from https to http, to nowhere, or out of HTTP.
     """
     location = response.headers.get("Location", "")
-    target = urljoin(url, location)
+    try:
+        target = checked_address(urljoin(url, location))
+    except ValueError as error:
+        raise RedirectRefused(
+            f"{url} is redirected to {location[:SAID_MAX]}, which is no address: {error}"
+        ) from error
     before, after = urlsplit(url), urlsplit(target)
     if not location or after.scheme not in ("http", "https") or not after.hostname:
-        raise RedirectRefused(f"{url} is redirected to {location or 'nowhere'}")
+        raise RedirectRefused(f"{url} is redirected to {location[:SAID_MAX] or 'nowhere'}")
     if before.scheme == "https" and after.scheme == "http":
         raise RedirectRefused(
             f"{url} is redirected to {target}, from HTTPS to HTTP",
@@ -75,6 +80,16 @@ def redirected(url: str, response: requests.Response) -> str:
     if before.netloc != after.netloc:
         log.warning("%s is redirected to another server: %s", url, target)
     return target
+
+
+def checked_address(url: str) -> str:
+    """Return `url` when it has the form of one.
+
+    Raises:
+        ValueError: it has not; requests and urllib3 would not take that for an error of the URL.
+    """
+    _ = urlsplit(url).port
+    return url
 
 
 def length(response: requests.Response) -> int | None:
@@ -90,7 +105,7 @@ def retry_after(response: requests.Response, now: datetime) -> float | None:
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -98,7 +113,7 @@ def date_of(response: requests.Response) -> datetime | None:
     """Return the server's time; None where it does not say it."""
     try:
         found = parsedate_to_datetime(response.headers.get("Date", ""))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return None if found.tzinfo is None else found
 
