@@ -16,7 +16,7 @@ from deploy_server.domain.errors import Conflict, StorageError
 from deploy_server.storage.models import Base
 
 #: The number of the newest migration: the schema this program works with.
-NEWEST = "0004"
+NEWEST = "0005"
 
 #: A number no other program uses: two upgrades of one PostgreSQL database take turns.
 _UPGRADE_LOCK = 7272862663
@@ -29,22 +29,32 @@ def upgrade(engine: Engine) -> bool:
         Conflict: it was made by a newer program.
         StorageError: it cannot be reached or written.
     """
+    with _begin(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _UPGRADE_LOCK})
+        current = revision(connection)
+        refuse_newer(current)
+        if current == NEWEST:
+            return False
+        migrate(connection, "head")
+    return True
+
+
+def migrate(connection: Connection, target: str) -> None:
+    """Bring the database to the schema `target`, in the connection's transaction.
+
+    Args:
+        connection: of a database that is empty or older.
+        target: a number, or `head`.
+    """
     # Alembic takes a fifth of a second to import, and most commands do without it.
     from alembic import command
     from alembic.config import Config
 
-    with _begin(engine) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _UPGRADE_LOCK})
-        current = _revision(connection)
-        _refuse_newer(current)
-        if current == NEWEST:
-            return False
-        config = Config(attributes={"connection": connection})
-        folder = Path(__file__).parent / "migrations"
-        config.set_main_option("script_location", str(folder).replace("%", "%%"))
-        command.upgrade(config, "head")
-    return True
+    config = Config(attributes={"connection": connection})
+    folder = Path(__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    command.upgrade(config, target)
 
 
 def require_current(engine: Engine) -> None:
@@ -55,8 +65,8 @@ def require_current(engine: Engine) -> None:
         StorageError: it cannot be reached.
     """
     with _begin(engine) as connection:
-        current = _revision(connection)
-    _refuse_newer(current)
+        current = revision(connection)
+    refuse_newer(current)
     if current != NEWEST:
         raise Conflict(
             f"the database is older than this program (schema {current or 'none'}, not {NEWEST})",
@@ -95,7 +105,12 @@ def compare(connection: Connection) -> list[str]:
     return [" ".join(str(part) for part in change if part is not None) for change in flat]
 
 
-def _refuse_newer(current: str | None) -> None:
+def refuse_newer(current: str | None) -> None:
+    """Return unless a database of this schema was made by a newer program.
+
+    Raises:
+        Conflict: it was.
+    """
     if current is not None and current > NEWEST:
         raise Conflict(
             f"the database was made by a newer program (schema {current}, not {NEWEST})",
@@ -103,7 +118,8 @@ def _refuse_newer(current: str | None) -> None:
         )
 
 
-def _revision(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
+    """Return the number of the database's schema, None where it has none."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))

@@ -20,6 +20,7 @@ from deploy_server.storage.models.computers import (
 from deploy_server.storage.models.console import Counter, Setting, User
 from deploy_server.storage.models.events import AgentEvent, Withdrawal
 from deploy_server.storage.models.groups import Group, GroupAssignment, GroupMember
+from deploy_server.storage.models.lists import JobTemplate, Preference, SavedSearch
 from deploy_server.storage.models.packages import Activation, Allocation, Package
 
 __all__ = [
@@ -38,8 +39,11 @@ __all__ = [
     "Group",
     "GroupAssignment",
     "GroupMember",
+    "JobTemplate",
     "Package",
+    "Preference",
     "Report",
+    "SavedSearch",
     "SectionContent",
     "Setting",
     "SoftwareItem",
