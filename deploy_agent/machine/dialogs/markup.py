@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 TEXT_MAX = 4000  # characters that are shown
 LINES_MAX = 40
+SOURCE_MAX = 8 * 1024  # characters that are read: some make Python's parser quadratic
 
 _STYLES = {"b": "b", "strong": "b", "i": "i", "em": "i", "u": "u", "ins": "u"}
 _BREAKS = {"br", "p", "div", "li", "ul", "ol", "tr", "table", "hr", *(f"h{n}" for n in range(1, 7))}
@@ -35,9 +36,16 @@ class Span(NamedTuple):
 
 def read_html(text: str) -> list[Span]:
     """Return what of `text` is shown. Plain text keeps its lines."""
+    text = text[:SOURCE_MAX]
     reader = _Reader()
-    reader.feed(text)
-    reader.close()
+    try:
+        reader.feed(text)
+        reader.close()
+    except (
+        AssertionError,
+        ValueError,
+    ):  # a declaration, or the number of a character, that is none
+        return _bounded([Span(_clean(text))])
     spans = reader.spans
     if any(each is _BREAK for each in spans):  # it is HTML, where lines of the source mean nothing
         spans = [s if s is _BREAK else Span(re.sub(r"\s+", " ", s.text), s.styles) for s in spans]

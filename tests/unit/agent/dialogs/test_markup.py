@@ -1,5 +1,6 @@
 """What of a package's HTML is shown, and that no tool takes it for a command."""
 
+import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -45,6 +46,18 @@ from deploy_agent.machine.dialogs.markup import (
 )
 def test_as_plain_text(html: str, plain: str) -> None:
     assert to_plain(html) == plain
+
+
+@pytest.mark.parametrize("text", ["a <![x[ b", "<![ y", "<![%x;[y]]>", f"&#{'9' * 5000};"])
+def test_what_python_s_parser_gives_up_on_is_shown_as_the_text_that_it_is(text: str) -> None:
+    assert to_plain(text) == text[:TEXT_MAX] + (" ..." if len(text) > TEXT_MAX else "")
+
+
+def test_no_text_takes_long() -> None:
+    began = time.process_time()
+    for piece in ("<!--", "<a ", "<a x='"):
+        to_plain(piece * 60_000)
+    assert time.process_time() - began < 6
 
 
 def test_styles_are_kept_and_closed_whatever_the_source_does() -> None:
