@@ -40,6 +40,12 @@ _SORT_COLUMNS: dict[str, InstrumentedAttribute[Any]] = {
     "ip": Computer.ip,
     "user": Computer.user_key,
     "memory": Computer.memory,
+    "arch": Computer.arch_key,
+    "workgroup": Computer.workgroup_key,
+    "model": Computer.model_key,
+    "serial": Computer.serial_key,
+    "agent": Computer.agent_key,
+    "created_at": Computer.created_at,
     "last_contact": Computer.last_contact,
     "last_inventory": Computer.last_inventory,
 }

@@ -4,6 +4,8 @@ Text from agents and people is cut here for where there is little room; escaping
 everywhere.
 """
 
+import csv
+import io
 import json
 import re
 import unicodedata
@@ -59,6 +61,22 @@ SENTENCE_MAX = 1000  # characters
 
 _BETWEEN_ATTRIBUTES = re.compile(r'" (?=[A-Z_0-9]+=")')
 _DIRECTIONS = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+# Each calls itself by the names of those before it, so the last ones come first.
+_BROWSERS = (
+    ("Edg/", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS = (
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "iOS"),
+    ("iPad", "iOS"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -86,10 +104,18 @@ def defused(cell: str) -> str:
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
+def csv_line(cells: Iterable[str]) -> str:
+    """Return a line of a CSV file."""
+    out = io.StringIO()
+    csv.writer(out).writerow(cells)
+    return out.getvalue()
+
+
 def init_formats(app: Flask) -> None:
     """Give templates these filters."""
     app.jinja_env.filters.update(
         action_label=lambda action: ACTION_LABELS.get(action, action),
+        browser_label=browser_label,
         bytes=size_text,
         class_name=CLASS_NAMES.__getitem__,
         duration=duration_text,
@@ -110,6 +136,13 @@ def init_formats(app: Flask) -> None:
         status_label=lambda status: "WAITING NOTIFICATION" if status == WAITING else status,
         utc=lambda moment: f"{moment:%Y-%m-%d %H:%M:%S} UTC",
     )
+
+
+def browser_label(agent: str) -> str:
+    """A browser by the name that people know: Firefox on Windows; else what it says of itself."""
+    name = next((label for mark, label in _BROWSERS if mark in agent), "")
+    system = next((label for mark, label in _SYSTEMS if mark in agent), "")
+    return f"{name} on {system}" if name and system else agent or "A browser without a name"
 
 
 def facts_text(values: str) -> str:

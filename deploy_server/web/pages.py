@@ -16,7 +16,7 @@ from deploy_server.web.rights import Right
 _STATIC = Path(__file__).parent / "static"
 
 #: In the order in which the browser reads them.
-SHEETS = ("tokens", "base", "layout", "components", "forms", "tables", "charts")
+SHEETS = ("tokens", "base", "layout", "components", "forms", "tables", "charts", "search")
 
 THEMES = ("light", "dark")
 THEME_COOKIE = "__Host-theme"

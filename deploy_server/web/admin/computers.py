@@ -1,17 +1,30 @@
 """Computers: search, one of them with its deployments, deletion."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import NotFound, SpecError
-from deploy_server.services import assigning, computers, groups, settings, status, withdrawing
+from deploy_server.services import (
+    assigning,
+    computers,
+    groups,
+    searching,
+    settings,
+    status,
+    withdrawing,
+)
 from deploy_server.services.assigning import Selection
 from deploy_server.services.computers import ComputerPage, ComputerRow
-from deploy_server.web.database import db
-from deploy_server.web.formats import plural
+from deploy_server.storage.search import search_clause
+from deploy_server.web.admin.searches import reader
+from deploy_server.web.columns import COLUMNS, cell_text, choose_columns, chosen_columns
+from deploy_server.web.database import db, reading_session
+from deploy_server.web.formats import csv_line, defused, plural
 from deploy_server.web.pages import PAGE_SIZE, listing, row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
@@ -70,9 +83,42 @@ def index() -> ResponseReturnValue:
         found=found,
         page=found.page,
         common=COMMON,
+        saved=searching.list_searches(db.session(), reader()),
+        columns=chosen_columns(),
+        all_columns=COLUMNS,
         unfiltered=not asked.query,
     )
     return page, 200 if found.page else 422
+
+
+@blueprint.post("/columns")
+@needs(Right.READ)
+def columns() -> ResponseReturnValue:
+    """Keep which columns the person wants to see."""
+    choose_columns(request.form.getlist("column"))
+    return redirect(url_for(".index", q=request.form.get("q", "").strip() or None))
+
+
+@blueprint.get("/export")
+@needs(Right.READ)
+def export() -> ResponseReturnValue:
+    """Send the computers that match as CSV, with the chosen columns."""
+    keys = ["name", "device_id", *(each.key for each in chosen_columns())]
+    keys = list(dict.fromkeys(keys))
+    now, perimeter = services().now(), person().perimeter
+    query = request.args.get("q", "").strip()
+    search_clause(db.session(), query, now)  # what is wrong is said before the first byte
+    session = reading_session()
+    rows = computers.iter_computers(session, query, now=now, perimeter=perimeter)
+    headers = {"Content-Disposition": f"attachment; filename=computers-{now:%Y-%m-%d}.csv"}
+    return Response(_lines(session, keys, rows), headers=headers, mimetype="text/csv")
+
+
+def _lines(session: Session, keys: list[str], rows: Iterator[ComputerRow]) -> Iterator[str]:
+    with session:
+        yield csv_line(keys)
+        for row in rows:
+            yield csv_line([defused(cell_text(row, key)) for key in keys])
 
 
 @blueprint.get("/<int:computer_id>")

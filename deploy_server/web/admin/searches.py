@@ -1,0 +1,51 @@
+"""Saved searches: kept with a name, shared, deleted."""
+
+from flask import Blueprint, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from deploy_server.domain.errors import Forbidden
+from deploy_server.services import searching
+from deploy_server.services.searching import Reader
+from deploy_server.web.database import db
+from deploy_server.web.rights import Right, needs
+from deploy_server.web.security import person
+from deploy_server.web.services import services
+
+blueprint = Blueprint("searches", __name__, url_prefix="/searches")
+
+
+@blueprint.post("")
+@needs(Right.READ)
+def save() -> ResponseReturnValue:
+    """Save a search under a name."""
+    query, audience = request.form.get("q", ""), request.form.get("audience", "mine")
+    if audience != "mine" and not person().may(Right.JOIN_GROUPS):
+        raise Forbidden("viewers keep their searches to themselves", "Save it for yourself")
+    name = searching.save_search(
+        db.session(),
+        reader(),
+        request.form.get("name", ""),
+        query,
+        audience,
+        now=services().now(),
+    )
+    flash(f"The search {name} is saved.", "success")
+    return redirect(url_for("console.computers.index", q=query.strip()))
+
+
+@blueprint.post("/<int:search_id>/delete")
+@needs(Right.READ)
+def delete(search_id: int) -> ResponseReturnValue:
+    """Delete a search of one's own; a superadmin deletes what others share, too."""
+    anybodys = person().may(Right.EDIT_USERS)
+    name = searching.delete_search(
+        db.session(), reader(), search_id, anybodys=anybodys, now=services().now()
+    )
+    flash(f"The search {name} is deleted.", "success")
+    return redirect(url_for("console.computers.index"))
+
+
+def reader() -> Reader:
+    """Whoever is logged in, as saved searches know them."""
+    who = person()
+    return Reader(who.id, who.role, who.tags)
