@@ -79,8 +79,16 @@ class Daemon:
         self.exit_status = 0
 
     def begin(self) -> None:
-        """Plan the first contact and the work that an earlier agent left."""
+        """Plan the first contact and the work that an earlier agent left.
+
+        Where the state folder holds packages of our server, the contact comes first: the folder
+        may be an old one, restored, and they may have ended. Work follows every contact, also one
+        that nobody answers.
+        """
         self._agent.asking.wake = self._wake
+        if self._agent.contact.asks_first():
+            self._plan_contact(STARTUP_S * self._jitter())
+            return
         self._plan_contact(self._first_delay())
         self._plan_work(0)
 

@@ -2,12 +2,12 @@
 
 Shape of server.json: {"schema": 1, "ours": true, "settings": {"on": true, ...},
 "contact_minutes": 60, "prolog_freq_h": 24, "contacted_at": "...Z", "inventoried_at": null,
-"account": {"TAG": "paris"}, "configured_tag": "paris"}
+"account": {"TAG": "paris"}, "configured_tag": "paris", "server": "https://..."}
 """
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Memory:
         inventoried_at: the last inventory that the server took.
         account: what the server told us to keep, TAG above all.
         configured_tag: the configuration's tag when `account` was told.
+        server: the URL of whoever said all this; '' where an older agent wrote it down.
     """
 
     ours: bool = False
@@ -46,6 +47,15 @@ class Memory:
     inventoried_at: datetime | None = None
     account: Mapping[str, str] = field(default_factory=dict)
     configured_tag: str | None = None
+    server: str = ""
+
+    def of(self, server: str) -> "Memory":
+        """Return what is remembered, as far as it is good for the server at this URL.
+
+        Another server that the computer was given is not ours before it has said so.
+        """
+        same = self.server in ("", server)
+        return self if same else replace(self, ours=False)
 
     def tag(self, configured: str | None) -> str | None:
         """Return the TAG to send: the server's, unless the configuration has changed since."""

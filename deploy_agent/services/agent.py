@@ -112,6 +112,9 @@ class Agent:
             StoreError: the state cannot be written.
         """
         self.endings.try_now()
+        # What ran while no agent did has its result by now, or may have to run again: both are
+        # said before the server is asked.
+        self._attend(self._clock.now())
         self._finish_ended()
         self.contact.poll()
         self.endings.try_now()

@@ -6,7 +6,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from deploy_agent.domain import policy
-from deploy_agent.domain.errors import DefiniteError, TransientError, WrongBytes
+from deploy_agent.domain.errors import (
+    DefiniteError,
+    OutcomeUnknown,
+    TransientError,
+    WrongBytes,
+)
 from deploy_agent.domain.policy import Verdict, judge_offer
 from deploy_agent.domain.record import PackageRecord, Result
 from deploy_agent.domain.state import BEFORE_ACTION, State
@@ -16,6 +21,7 @@ from deploy_agent.machine.identity import Identity, IdentityFile
 from deploy_agent.machine.memory import Memory, MemoryFile
 from deploy_agent.machine.transport import Transport
 from deploy_agent.services.events import Events
+from deploy_agent.services.held import Held
 from deploy_agent.services.package import Package
 from deploy_agent.services.packages import Packages
 from deploy_agent.wire import result
@@ -32,7 +38,7 @@ log = logging.getLogger(__name__)
 
 Collect = Callable[[], Sequence[Section]]
 
-TAKEN_BACK = "the server took it back before it began"
+TAKEN_BACK = "the server has taken it back or knows its end; it does not begin"
 
 
 class Contact:
@@ -55,6 +61,7 @@ class Contact:
         identity_file: IdentityFile,
         memory_file: MemoryFile,
         tag: str | None = None,
+        server: str = "",
     ) -> None:
         """Prepare contacts.
 
@@ -68,9 +75,11 @@ class Contact:
             identity_file: where its id is.
             memory_file: where the server's words are.
             tag: the configuration's, None when it has none.
+            server: the URL that messages go to.
         """
         self._transport = transport
         self._packages = packages
+        self._held = Held(packages)
         self._history = history
         self._clock = clock
         self._collect = collect
@@ -78,8 +87,9 @@ class Contact:
         self._identity_file = identity_file
         self._memory_file = memory_file
         self._tag = tag
+        self._server = server
         self.identity: Identity = identity_file.load(clock.now().astimezone())
-        self.memory: Memory = memory_file.load()
+        self.memory: Memory = memory_file.load().of(server)
 
     def poll(self) -> None:
         """Ask the server once, and record what it offers.
@@ -103,6 +113,10 @@ class Contact:
         if reply.send_inventory or self.identity.old_device_id is not None:
             self._try_inventory()
 
+    def asks_first(self) -> bool:
+        """Whether our server may know of an end of what this agent found on its disk."""
+        return self.memory.ours and self._held.is_unasked()
+
     def known_device_id(self) -> str | None:
         """Return this computer's id; None while the server knows it by an older one only."""
         return None if self.identity.old_device_id is not None else self.identity.device_id
@@ -118,7 +132,9 @@ class Contact:
         )
 
     def _prolog(self) -> PrologReply:
-        answer = self._transport.post(Prolog(self.identity.device_id).to_bytes())
+        # Others than ours never see it: a word that they do not know could do anything.
+        held = self._held.name() if self.memory.ours else ()
+        answer = self._transport.post(Prolog(self.identity.device_id, held).to_bytes())
         try:
             reply = PrologReply.parse(answer)
         except WireError as error:
@@ -131,6 +147,8 @@ class Contact:
             *(len(reply.offers), self.identity.device_id),
             " and wants the inventory" if reply.send_inventory else "",
         )
+        if reply.tranche is not None:
+            self._held.answered(held)
         return reply
 
     def _remember(self, reply: PrologReply) -> None:
@@ -145,6 +163,7 @@ class Contact:
             prolog_freq_h=None if reply.prolog_freq_h is None else max(1, reply.prolog_freq_h),
             inventory_on_startup=reply.inventory_on_startup,
             contacted_at=self._clock.now(),
+            server=self._server,
         )
 
     def _save(self, **changes: object) -> None:
@@ -227,8 +246,16 @@ class Contact:
             self._cancel_absent(package_id, attempt)
         elif package.state in BEFORE_ACTION and package.record.retry_result is not None:
             self._end_retries(package, package.record.retry_result)
+        elif package.state in BEFORE_ACTION and package.record.exec_tries:
+            package.fail(
+                OutcomeUnknown(
+                    "its action was begun before, and the server wants no other try",
+                    "Look on the computer, and assign the package again",
+                ),
+                self._clock.now(),
+            )
         elif package.state in BEFORE_ACTION:
-            log.info("package %s: the server takes it back; it does not begin", package_id)
+            log.info("package %s: %s", package_id, TAKEN_BACK)
             info = package.info
             revision = info.revision if info is not None else package.record.offer.revision
             # From here on it never begins, wherever a kill comes.

@@ -96,7 +96,7 @@ def ask_for_retry(config: AgentConfig, package_id: str) -> int:
             "a retry is asked for over HTTPS only, and the server's URL is http://",
             "Ask an administrator to assign the package again",
         )
-    memory = files.memory().load()
+    memory = files.memory().load().of(config.server)
     status, answer = 404, None
     if memory.ours or memory.contacted_at is None:
         transport = make_transport(config, SystemClock())

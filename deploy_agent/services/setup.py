@@ -143,17 +143,7 @@ def make_agent(config: AgentConfig, patience: Patience = PATIENT) -> Agent:
         install_path=config.state,
         max_exec_tries=config.max_exec_tries,
     )
-    contact = Contact(
-        transport,
-        packages,
-        history,
-        clock,
-        collect_inventory,
-        events,
-        identity_file=files.identity(),
-        memory_file=files.memory(),
-        tag=config.tag,
-    )
+    contact = _make_contact(config, transport, packages, history, clock, events)
     reporter = Reporter(transport, history, installer, contact.known_device_id, events)
     post = PostCommands(runner, SystemPower(), boot_id, history, clock, install_path=config.state)
     agent = Agent(
@@ -170,6 +160,29 @@ def make_agent(config: AgentConfig, patience: Patience = PATIENT) -> Agent:
     )
     agent.start()
     return agent
+
+
+def _make_contact(
+    config: AgentConfig,
+    transport: HttpTransport,
+    packages: Packages,
+    history: History,
+    clock: Clock,
+    events: Events,
+) -> Contact:
+    files = StateFiles(config.state)
+    return Contact(
+        transport,
+        packages,
+        history,
+        clock,
+        collect_inventory,
+        events,
+        identity_file=files.identity(),
+        memory_file=files.memory(),
+        tag=config.tag,
+        server=config.server,
+    )
 
 
 def _is_next_in_a_row(agent: Agent) -> bool:

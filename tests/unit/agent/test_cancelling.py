@@ -38,7 +38,7 @@ def test_what_has_not_begun_is_dropped_and_said(pc: Computer, state: State) -> N
     pc.once()
     last = pc.server.events[-1]
     assert (last.state, last.package, last.attempt) == ("CANCELLED", ID, attempt)
-    assert last.reason == "the server took it back before it began"
+    assert last.reason == "the server has taken it back or knows its end; it does not begin"
     assert pc.files() == set()
     assert (pc.server.codes, pc.runner.started) == ([], [])
     assert pc.codes_in_history() == ["CANCELLED"]
