@@ -55,9 +55,8 @@ def test_what_python_s_parser_gives_up_on_is_shown_as_the_text_that_it_is(text: 
 
 def test_no_text_takes_long() -> None:
     began = time.process_time()
-    for piece in ("<!--", "<a ", "<a x='"):
-        to_plain(piece * 60_000)
-    assert time.process_time() - began < 6
+    to_plain("<!--" * 60_000)
+    assert time.process_time() - began < 3
 
 
 def test_styles_are_kept_and_closed_whatever_the_source_does() -> None:
