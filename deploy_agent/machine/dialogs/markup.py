@@ -41,10 +41,7 @@ def read_html(text: str) -> list[Span]:
     try:
         reader.feed(text)
         reader.close()
-    except (
-        AssertionError,
-        ValueError,
-    ):  # a declaration, or the number of a character, that is none
+    except (AssertionError, ValueError):  # a declaration or a character that there is not
         return _bounded([Span(_clean(text))])
     spans = reader.spans
     if any(each is _BREAK for each in spans):  # it is HTML, where lines of the source mean nothing
