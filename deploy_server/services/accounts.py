@@ -1,24 +1,24 @@
 """People who may log in: their passwords, roles and tags.
 
-Passwords are kept as argon2id hashes. What a role may do is the web's business (web/rights.py);
-who has it stands here.
+Passwords are kept as argon2id hashes; `logins` says who gets in with one. What a role may do is the
+web's business (web/rights.py); who has it stands here.
 """
 
 import secrets
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import Conflict, NotFound, SpecError
 from deploy_server.services import audit
-from deploy_server.storage.models import User
+from deploy_server.storage.models import LoginSource, User
 from deploy_server.storage.types import fold
 
 #: From the most rights to the fewest.
@@ -27,11 +27,6 @@ ROLES = ("superadmin", "admin", "operator", "viewer")
 PASSWORD_MIN = 8
 _PASSWORD_MAX = 1024  # characters; a longer one only costs time
 _NAME_MAX = 64
-
-#: So many wrong passwords in a row lock an account, each further one for twice as long.
-LOCK_AFTER = 10
-_LOCK_FIRST = timedelta(minutes=1)
-_LOCK_LONGEST = timedelta(minutes=15)
 
 #: 32 MiB and three passes: about 0.1 s, and eight logins at once stay below 256 MiB.
 _HASHER = PasswordHasher(time_cost=3, memory_cost=32 * 1024, parallelism=1)
@@ -51,7 +46,7 @@ class Account:
         created_at: since when they may.
         disabled_at: since when they may not.
         last_login: when they last did.
-        locked_until: after too many wrong passwords.
+        locked_until: after too many wrong passwords, for browsers they never used.
     """
 
     name: str
@@ -176,8 +171,8 @@ def enable_user(session: Session, name: str, *, now: datetime) -> User:
         NotFound: nobody has this name.
     """
     user = get_user(session, name)
-    user.disabled_at = user.locked_until = None
-    user.failed_logins = 0
+    user.disabled_at = None
+    _unlock(session, user)
     audit.record(session, "user.enable", user.name, now=now)
     return user
 
@@ -192,20 +187,9 @@ def set_password(session: Session, name: str, password: str, *, now: datetime) -
     user = get_user(session, name)
     user.password_hash = hash_password(password, user.name)
     user.session_epoch += 1
-    user.failed_logins, user.locked_until = 0, None
+    _unlock(session, user)
     audit.record(session, "user.password", user.name, now=now)
     return user
-
-
-def authenticate(session: Session, name: str, password: str, *, now: datetime) -> User | None:
-    """The user whose name and password these are; None where they are not, disabled or locked.
-
-    The caller commits in every case, because wrong passwords are counted.
-
-    A password takes a tenth of a second to check. Where that must not happen with the database
-    locked, call `stored_hash`, `matches` and `record_login` one after the other.
-    """
-    return record_login(session, name, ok=matches(stored_hash(session, name), password), now=now)
 
 
 def stored_hash(session: Session, name: str) -> str | None:
@@ -220,28 +204,6 @@ def matches(stored: str | None, password: str) -> bool:
     except VerifyMismatchError:
         return False
     return stored is not None
-
-
-def record_login(session: Session, name: str, *, ok: bool, now: datetime) -> User | None:
-    """Note that somebody tried to log in; the user, if they may.
-
-    Args:
-        session: where it is noted.
-        name: as it was typed.
-        ok: what `matches` said.
-        now: this moment.
-    """
-    user = session.scalar(select(User).where(User.name_key == fold(name.strip())))
-    if user is None or user.disabled_at is not None:
-        return None
-    if user.locked_until is not None and now < user.locked_until:
-        return None
-    if not ok:
-        user.failed_logins += 1
-        user.locked_until = _lock_until(user.failed_logins, now)
-        return None
-    user.failed_logins, user.locked_until, user.last_login = 0, None, now
-    return user
 
 
 def hash_password(password: str, name: str) -> str:
@@ -320,11 +282,10 @@ def _keep_one_superadmin(session: Session, user: User) -> None:
         )
 
 
-def _lock_until(failures: int, now: datetime) -> datetime | None:
-    if failures < LOCK_AFTER:
-        return None
-    doublings = min(failures - LOCK_AFTER, 10)
-    return now + min(_LOCK_FIRST * (1 << doublings), _LOCK_LONGEST)
+def _unlock(session: Session, user: User) -> None:
+    """Forget the wrong passwords, wherever they came from."""
+    user.failed_logins, user.failed_since, user.locked_until = 0, None, None
+    session.execute(delete(LoginSource).where(LoginSource.user_id == user.id))
 
 
 def _normal(password: str) -> str:

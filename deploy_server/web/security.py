@@ -4,8 +4,9 @@ The order for every request of the console: log in, right, size, CSRF, and only 
 body is not read before all of that, so nobody fills the disk without an account.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -16,18 +17,17 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager, current_user, login_user, logout_user
 from flask_wtf.csrf import CSRFError, CSRFProtect
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import Unauthorized
 
 from deploy_server.domain.errors import Forbidden
+from deploy_server.services import sessions
 from deploy_server.services.audit import act_for
 from deploy_server.storage.models import User
-from deploy_server.web.database import reading_session
+from deploy_server.web.database import db, reading_session, writing_sessions
 from deploy_server.web.errors import MACHINE_PATHS, wants_html
 from deploy_server.web.rights import NOT_WITH_TAGS, RIGHTS, Right, View, right_of
 from deploy_server.web.services import services
-
-#: A working day; then everybody logs in again.
-SESSION_HOURS = 12
 
 #: Bytes of a form without files.
 FORM_MAX = 2 * 1024 * 1024
@@ -50,7 +50,7 @@ _POLICY = "; ".join(
 login_manager = LoginManager()
 csrf = CSRFProtect()
 # The counters are in the memory of one worker, so with n workers n times as many attempts pass;
-# what stops guessing a password is the account's own lock (services/accounts).
+# what stops guessing a password are the locks of services/logins.
 limiter = Limiter(key_func=get_remote_address, storage_uri="memory://")
 
 
@@ -63,14 +63,14 @@ class Person:
         name: as people see it.
         role: a key of `RIGHTS`.
         tags: empty means every computer.
-        epoch: sessions of an older one have ended.
+        session_id: of the session that this request is part of; 0 where it is not known.
     """
 
     id: int
     name: str
     role: str
     tags: frozenset[str]
-    epoch: int
+    session_id: int = 0
 
     is_authenticated = True
     is_active = True
@@ -86,13 +86,13 @@ class Person:
         return right in RIGHTS[self.role] and not (self.tags and right in NOT_WITH_TAGS)
 
     def get_id(self) -> str:
-        """What the session keeps: id and epoch, such as 7:0."""
-        return f"{self.id}:{self.epoch}"
+        """What the cookie keeps besides the session's token."""
+        return str(self.id)
 
 
-def person_of(user: User) -> Person:
+def person_of(user: User, session_id: int = 0) -> Person:
     """The person whose row this is."""
-    return Person(user.id, user.name, user.role, frozenset(user.tags), user.session_epoch)
+    return Person(user.id, user.name, user.role, frozenset(user.tags), session_id)
 
 
 def person() -> Person:
@@ -118,7 +118,7 @@ def init_security(app: Flask) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_REFRESH_EACH_REQUEST=False,
-        PERMANENT_SESSION_LIFETIME=timedelta(hours=SESSION_HOURS),
+        PERMANENT_SESSION_LIFETIME=sessions.LONGEST,
         # The guard below asks for the token, after it knows who is asking.
         WTF_CSRF_CHECK_DEFAULT=False,
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
@@ -132,30 +132,43 @@ def init_security(app: Flask) -> None:
 
 
 @login_manager.user_loader  # type: ignore[untyped-decorator]
-def load_person(text: str) -> Person | None:
+def load_person(number: str) -> Person | None:
     """The person of a session; None where it has ended or the account is closed."""
-    number, _, epoch = text.partition(":")
-    since = datetime.fromtimestamp(session.get("since", 0), services().now().tzinfo)
-    if services().now() - since >= timedelta(hours=SESSION_HOURS):
-        return None
+    now = services().now()
     # A session of its own: a request that uploads for an hour must not hold a transaction.
     with reading_session() as reading:
-        user = reading.get(User, int(number))
-        if user is None or user.disabled_at or str(user.session_epoch) != epoch:
-            return None
-        return person_of(user)
+        found = sessions.find(reading, session.get("token", ""), now)
+    if found is None or str(found[0].id) != number:
+        return None
+    user, row = found
+    if now - row.seen_at >= sessions.SEEN_EVERY:
+        _mark_seen(row.id, now)
+    return person_of(user, row.id)
 
 
-def log_in(who: Person) -> None:
+def _mark_seen(session_id: int, now: datetime) -> None:
+    # A page is shown also where that cannot be written down.
+    with suppress(DBAPIError), writing_sessions(current_app)().begin() as transaction:
+        sessions.mark_seen(transaction.session, session_id, now)
+
+
+def log_in(user: User) -> None:
     """Begin a session; nothing of what was in the browser's before it stays."""
     session.clear()
     session.permanent = True
-    session["since"] = int(services().now().timestamp())
-    login_user(who)
+    session["token"] = sessions.begin(
+        db.session(),
+        user,
+        address=request.remote_addr or "",
+        browser=request.user_agent.string,
+        now=services().now(),
+    )
+    login_user(person_of(user))
 
 
 def log_out() -> None:
-    """End the session of this browser."""
+    """End the session of this browser, and of whoever has a copy of its cookie."""
+    sessions.log_out(db.session(), person().name, person().session_id, now=services().now())
     logout_user()
     session.clear()
 

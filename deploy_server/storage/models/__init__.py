@@ -17,7 +17,7 @@ from deploy_server.storage.models.computers import (
     SoftwareSet,
     SoftwareSetItem,
 )
-from deploy_server.storage.models.console import Counter, Setting, User
+from deploy_server.storage.models.console import BrowserSession, Counter, LoginSource, Setting, User
 from deploy_server.storage.models.events import AgentEvent, Withdrawal
 from deploy_server.storage.models.groups import Group, GroupAssignment, GroupMember
 from deploy_server.storage.models.lists import JobTemplate, Preference, SavedSearch
@@ -31,6 +31,7 @@ __all__ = [
     "AuditChain",
     "AuditEntry",
     "Base",
+    "BrowserSession",
     "Computer",
     "ComputerAddress",
     "ComputerSection",
@@ -40,6 +41,7 @@ __all__ = [
     "GroupAssignment",
     "GroupMember",
     "JobTemplate",
+    "LoginSource",
     "Package",
     "Preference",
     "Report",

@@ -1,14 +1,15 @@
-"""A person's own page: password, colours."""
+"""A person's own page: password, sessions, colours."""
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from deploy_server.domain.errors import SpecError
-from deploy_server.services import accounts
+from deploy_server.services import accounts, sessions
 from deploy_server.web.database import db, reading_session
-from deploy_server.web.pages import THEME_COOKIE, THEMES
+from deploy_server.web.formats import plural
+from deploy_server.web.pages import THEME_COOKIE, THEMES, row_id
 from deploy_server.web.rights import RIGHTS, Right, needs
-from deploy_server.web.security import limiter, log_in, person, person_of, safe_next
+from deploy_server.web.security import limiter, log_in, log_out, person, safe_next
 from deploy_server.web.services import services
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
@@ -40,8 +41,27 @@ def password() -> ResponseReturnValue:
         user = accounts.set_password(db.session(), name, new, now=services().now())
     except SpecError as error:
         return _page({error.field: str(error)}), 422
-    log_in(person_of(user))
+    log_in(user)
     flash("The password is changed. Every other session of yours has ended.", "success")
+    return redirect(url_for(".index"))
+
+
+@blueprint.post("/sessions/end")
+@needs(Right.ACCOUNT)
+def end_session() -> ResponseReturnValue:
+    """End one session of the person's, or all but this one."""
+    session, now, who = db.session(), services().now(), person()
+    user = accounts.get_user(session, who.name)
+    which = request.form.get("session", type=row_id)
+    if which is None:
+        number = sessions.end_others(session, user, who.session_id, now=now)
+        flash(f"{plural(number, 'other session')} ended." if number else "There was no other.")
+    elif which == who.session_id:
+        log_out()
+        return redirect(url_for("console.login.form"))
+    else:
+        sessions.end_session(session, user, which, now=now)
+        flash("That session has ended.", "success")
     return redirect(url_for(".index"))
 
 
@@ -61,11 +81,14 @@ def theme() -> ResponseReturnValue:
 
 
 def _page(problems: dict[str, str]) -> str:
+    session, now = db.session(), services().now()
+    user = accounts.get_user(session, person().name)
     rights = [right for right in Right if right in RIGHTS[person().role] and person().may(right)]
     return render_template(
         "login/account.html",
         section="account",
         problems=problems,
+        sessions=sessions.list_sessions(session, user, now),
         rights=[right.value for right in rights if right is not Right.PUBLIC],
         shortest=accounts.PASSWORD_MIN,
     )

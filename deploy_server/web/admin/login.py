@@ -1,12 +1,13 @@
 """Logging in and out."""
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from deploy_server.services import accounts
+from deploy_server.services import accounts, logins
+from deploy_server.web import known
 from deploy_server.web.database import db, reading_session
 from deploy_server.web.rights import Right, needs
-from deploy_server.web.security import limiter, log_in, log_out, person_of, safe_next
+from deploy_server.web.security import limiter, log_in, log_out, safe_next
 from deploy_server.web.services import services
 
 blueprint = Blueprint("login", __name__)
@@ -29,12 +30,16 @@ def enter() -> ResponseReturnValue:
     with reading_session() as reading:
         stored = accounts.stored_hash(reading, name)
     ok = accounts.matches(stored, password)
-    user = accounts.record_login(db.session(), name, ok=ok, now=services().now())
-    db.session.commit()  # also when it failed: wrong passwords are counted
+    user = logins.record_login(
+        db.session(), name, ok=ok, now=services().now(), source=known.source()
+    )
     if user is None:
+        db.session.commit()  # wrong passwords are counted
         return _page(name, failed=True), 401
-    log_in(person_of(user))
-    return redirect(safe_next(request.form.get("next", "")))
+    log_in(user)
+    response = make_response(redirect(safe_next(request.form.get("next", ""))))
+    known.remember(response, user.id)
+    return response
 
 
 @blueprint.post("/logout")
@@ -51,5 +56,5 @@ def _page(name: str = "", *, failed: bool = False) -> str:
         name=name,
         failed=failed,
         wanted=request.values.get("next", ""),
-        lock_after=accounts.LOCK_AFTER,
+        lock_after=logins.LOCK_AFTER,
     )

@@ -6,8 +6,10 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from deploy_server.domain.errors import Conflict, SpecError
-from deploy_server.services import accounts, computers
+from deploy_server.services import accounts, computers, logins, sessions
 from deploy_server.web.database import db
+from deploy_server.web.formats import plural
+from deploy_server.web.pages import row_id
 from deploy_server.web.rights import RIGHTS, Right, needs
 from deploy_server.web.services import services
 
@@ -91,6 +93,22 @@ def disable() -> ResponseReturnValue:
     return redirect(url_for(".index"))
 
 
+@blueprint.post("/sessions/end")
+@needs(Right.EDIT_USERS)
+def end_session() -> ResponseReturnValue:
+    """End a session of somebody's, or all of them."""
+    session, now = db.session(), services().now()
+    user = accounts.get_user(session, request.form.get("name", ""))
+    which = request.form.get("session", type=row_id)
+    if which is None:
+        number = sessions.end_others(session, user, 0, now=now)
+        flash(f"{plural(number, 'session')} of {user.name} ended.", "success")
+    else:
+        sessions.end_session(session, user, which, now=now)
+        flash(f"That session of {user.name} has ended.", "success")
+    return redirect(url_for(".edit", name=user.name))
+
+
 @blueprint.post("/enable")
 @needs(Right.EDIT_USERS)
 def enable() -> ResponseReturnValue:
@@ -123,10 +141,14 @@ def _list(values: dict[str, str], problems: dict[str, str]) -> str:
 
 
 def _page(name: str, problems: dict[str, str]) -> str:
+    session, now = db.session(), services().now()
+    user = accounts.get_user(session, name)
     return render_template(
         "users/edit.html",
         section="users",
-        user=accounts.get_user(db.session(), name),
+        user=user,
+        sessions=sessions.list_sessions(session, user, now),
+        locks=logins.locks(session, user, now),
         problems=problems,
         **_choices(),
     )

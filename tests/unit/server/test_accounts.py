@@ -1,14 +1,14 @@
 """Users: who gets in, who is kept out, and what a wrong password costs."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from argon2 import PasswordHasher
 from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import Conflict, NotFound, SpecError
-from deploy_server.services import accounts
+from deploy_server.services import accounts, audit, logins
 from deploy_server.storage.models import User
 from tests.support.clock import START
 
@@ -32,7 +32,7 @@ def admin(session: Session) -> Session:
 
 
 def test_the_right_password_lets_in_whatever_the_case_of_the_name(admin: Session) -> None:
-    user = accounts.authenticate(admin, " åSA ", PASSWORD, now=NOW)
+    user = logins.authenticate(admin, " åSA ", PASSWORD, now=NOW)
     assert user is not None
     assert user.name == "Åsa"
     assert user.last_login == NOW
@@ -43,13 +43,13 @@ def test_the_right_password_lets_in_whatever_the_case_of_the_name(admin: Session
     [("Åsa", "correct hors"), ("Åsa", ""), ("Åsa", PASSWORD.upper()), ("nobody", PASSWORD)],
 )
 def test_everything_else_does_not(admin: Session, name: str, password: str) -> None:
-    assert accounts.authenticate(admin, name, password, now=NOW) is None
+    assert logins.authenticate(admin, name, password, now=NOW) is None
 
 
 def test_a_password_is_the_same_from_every_keyboard(session: Session) -> None:
     accounts.add_user(session, "a", "schlüssel", "viewer", now=NOW)
     decomposed = "schlu\N{COMBINING DIAERESIS}ssel"
-    assert accounts.authenticate(session, "a", decomposed, now=NOW) is not None
+    assert logins.authenticate(session, "a", decomposed, now=NOW) is not None
 
 
 def test_the_password_itself_is_not_kept(admin: Session) -> None:
@@ -72,8 +72,8 @@ def test_an_unknown_name_takes_a_hash_as_well(
         hash = staticmethod(accounts._HASHER.hash)
 
     monkeypatch.setattr(accounts, "_HASHER", Counting())
-    assert accounts.authenticate(admin, "nobody", PASSWORD, now=NOW) is None
-    assert accounts.authenticate(admin, "Åsa", "wrong", now=NOW) is None
+    assert logins.authenticate(admin, "nobody", PASSWORD, now=NOW) is None
+    assert logins.authenticate(admin, "Åsa", "wrong", now=NOW) is None
     parameters = [stored.split("$")[1:4] for stored in verified]
     assert len(parameters) == 2
     assert parameters[0] == parameters[1]
@@ -82,11 +82,11 @@ def test_an_unknown_name_takes_a_hash_as_well(
 def test_ten_wrong_passwords_lock_for_a_minute_then_for_longer(admin: Session) -> None:
     def fail(times: int, at: timedelta) -> None:
         for _ in range(times):
-            accounts.record_login(admin, "åsa", ok=False, now=NOW + at)
+            logins.record_login(admin, "åsa", ok=False, now=NOW + at)
 
     def may(at: timedelta) -> bool:
         with admin.begin_nested() as attempt:
-            user = accounts.record_login(admin, "åsa", ok=True, now=NOW + at)
+            user = logins.record_login(admin, "åsa", ok=True, now=NOW + at)
             attempt.rollback()
         return user is not None
 
@@ -105,10 +105,74 @@ def test_ten_wrong_passwords_lock_for_a_minute_then_for_longer(admin: Session) -
     assert may(timedelta(hours=39, minutes=15))
 
 
+HOME, AWAY = logins.Source("192.0.2.1"), logins.Source("198.51.100.7")
+
+
+def wrong(session: Session, times: int, source: logins.Source, now: datetime = NOW) -> None:
+    for _ in range(times):
+        assert logins.record_login(session, "åsa", ok=False, now=now, source=source) is None
+
+
+def gets_in(session: Session, source: logins.Source, now: datetime = NOW) -> bool:
+    with session.begin_nested() as attempt:
+        user = logins.record_login(session, "åsa", ok=True, now=now, source=source)
+        attempt.rollback()
+    return user is not None
+
+
+def test_guessing_from_one_address_keeps_nobody_else_out(admin: Session) -> None:
+    for minute in range(120):
+        wrong(admin, 12, AWAY, NOW + timedelta(minutes=minute))
+        assert not gets_in(admin, AWAY, NOW + timedelta(minutes=minute))
+        assert gets_in(admin, HOME, NOW + timedelta(minutes=minute))
+
+
+def test_an_address_is_counted_however_it_is_written(admin: Session) -> None:
+    wrong(admin, 5, logins.Source("2001:db8:1:2::1"))
+    wrong(admin, 5, logins.Source("2001:db8:1:2:ffff::9"))
+    assert not gets_in(admin, logins.Source("2001:db8:1:2:8::8"))
+    assert gets_in(admin, logins.Source("2001:db8:1:3::1"))
+    wrong(admin, 10, logins.Source("::ffff:192.0.2.1"))
+    assert not gets_in(admin, HOME)
+
+
+def test_guessing_from_everywhere_locks_all_but_a_browser_that_was_in(admin: Session) -> None:
+    user = accounts.get_user(admin, "åsa")
+    known = logins.Source("203.0.113.9", "b" * 32, frozenset({user.id}))
+    for number in range(logins.LOCK_ALL_AFTER // 5):
+        wrong(admin, 5, logins.Source(f"198.51.100.{number}"))
+    assert not gets_in(admin, HOME)
+    assert not gets_in(admin, logins.Source("203.0.113.9", "b" * 32, frozenset({user.id + 1})))
+    assert gets_in(admin, known)
+    assert gets_in(admin, HOME, NOW + timedelta(minutes=15))
+    wrong(admin, 10, known)
+    assert not gets_in(admin, known)
+
+
+def test_what_was_wrong_over_a_day_ago_is_forgotten(admin: Session) -> None:
+    wrong(admin, 9, AWAY)
+    wrong(admin, 9, AWAY, NOW + timedelta(hours=25))
+    assert gets_in(admin, AWAY, NOW + timedelta(hours=25))
+    user = accounts.get_user(admin, "åsa")
+    assert [each.failures for each in logins.locks(admin, user, NOW + timedelta(hours=25))] == [9]
+
+
+def test_who_came_in_and_who_did_not_is_in_the_audit_log(admin: Session) -> None:
+    wrong(admin, 10, AWAY)
+    wrong(admin, 3, AWAY)  # while it is locked
+    logins.record_login(admin, "my password", ok=False, now=NOW)
+    logins.record_login(admin, "ÅSA", ok=True, now=NOW, source=HOME)
+    entries = list(audit.each_entry(admin, audit.Filter(action="login")))
+    assert len(entries) == 12
+    assert '"locked_until":"' in entries[9].after
+    assert (entries[10].target, entries[10].after) == ("an unknown name", '{"known":false}')
+    assert (entries[11].action, entries[11].target, entries[11].actor) == ("login", "Åsa", "Åsa")
+
+
 def test_getting_in_forgets_the_wrong_passwords(admin: Session) -> None:
     for _ in range(9):
-        accounts.record_login(admin, "åsa", ok=False, now=NOW)
-    assert accounts.authenticate(admin, "åsa", PASSWORD, now=NOW) is not None
+        logins.record_login(admin, "åsa", ok=False, now=NOW)
+    assert logins.authenticate(admin, "åsa", PASSWORD, now=NOW) is not None
     assert accounts.get_user(admin, "åsa").failed_logins == 0
 
 
@@ -116,23 +180,23 @@ def test_who_is_disabled_stays_out_until_enabled(admin: Session) -> None:
     accounts.add_user(admin, "bo", PASSWORD, "viewer", now=NOW)
     epoch = accounts.get_user(admin, "bo").session_epoch
     accounts.disable_user(admin, "BO", now=NOW)
-    assert accounts.authenticate(admin, "bo", PASSWORD, now=NOW) is None
+    assert logins.authenticate(admin, "bo", PASSWORD, now=NOW) is None
     assert accounts.get_user(admin, "bo").session_epoch == epoch + 1
     accounts.disable_user(admin, "bo", now=NOW + timedelta(days=1))
     assert accounts.get_user(admin, "bo").disabled_at == NOW
     accounts.enable_user(admin, "bo", now=START)
-    assert accounts.authenticate(admin, "bo", PASSWORD, now=NOW) is not None
+    assert logins.authenticate(admin, "bo", PASSWORD, now=NOW) is not None
 
 
 def test_a_new_password_ends_sessions_and_locks(admin: Session) -> None:
     for _ in range(12):
-        accounts.record_login(admin, "åsa", ok=False, now=NOW)
+        logins.record_login(admin, "åsa", ok=False, now=NOW)
     epoch = accounts.get_user(admin, "åsa").session_epoch
     accounts.set_password(admin, "åsa", "another password", now=START)
-    user = accounts.authenticate(admin, "åsa", "another password", now=NOW)
+    user = logins.authenticate(admin, "åsa", "another password", now=NOW)
     assert user is not None
     assert user.session_epoch == epoch + 1
-    assert accounts.authenticate(admin, "åsa", PASSWORD, now=NOW) is None
+    assert logins.authenticate(admin, "åsa", PASSWORD, now=NOW) is None
 
 
 def test_the_last_superadmin_stays(admin: Session) -> None:

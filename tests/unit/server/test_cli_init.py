@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy_server.config import load
-from deploy_server.services import accounts, certificates, initialising
+from deploy_server.services import certificates, initialising, logins
 from deploy_server.services.certificates import CertificateStore
 from deploy_server.storage import schema
 from deploy_server.storage.database import make_engine, session_factory
@@ -31,7 +31,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def may_log_in(cli: Cli, name: str, password: str) -> bool:
     engine = make_engine(load(cli.data, {}).database_url)
     with session_factory(engine)() as session:
-        user = accounts.authenticate(session, name, password, now=START)
+        user = logins.authenticate(session, name, password, now=START)
         return user is not None and user.role == "superadmin" and not user.tags
 
 

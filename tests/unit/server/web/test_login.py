@@ -5,7 +5,8 @@ import re
 import pytest
 from sqlalchemy import select
 
-from deploy_server.services.accounts import LOCK_AFTER
+from deploy_server.services.audit import Filter, each_entry
+from deploy_server.services.logins import LOCK_AFTER
 from deploy_server.storage.models import User
 from tests.support.console import PASSWORD, Browser, Console
 
@@ -72,10 +73,11 @@ def test_a_session_that_was_there_before_does_not_go_on(console: Console) -> Non
 
 def test_the_cookie_is_for_this_host_over_https_and_for_no_script(console: Console) -> None:
     console.add_user("marie")
-    cookie = console.browser().log_in("marie").headers["Set-Cookie"]
-    assert cookie.startswith("__Host-session=")
-    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(re.split(r"; ?", cookie))
-    assert "Domain" not in cookie
+    cookies = console.browser().log_in("marie").headers.getlist("Set-Cookie")
+    assert {cookie.partition("=")[0] for cookie in cookies} == {"__Host-session", "__Host-known"}
+    for cookie in cookies:
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(re.split(r"; ?", cookie))
+        assert "Domain" not in cookie
 
 
 @pytest.mark.parametrize(
@@ -114,6 +116,82 @@ def test_a_script_of_nobody_gets_a_status_instead_of_a_page(console: Console) ->
     answer = console.browser().get("/progress", headers={"X-Requested-With": "fetch"})
     assert answer.status_code == 401
     assert answer.json is not None
+
+
+def test_a_known_browser_is_not_locked_out_by_strangers(console: Console) -> None:
+    console.add_user("marie")
+    known = console.browser()
+    known.log_in("marie")
+    known.post("/logout")
+    for _ in range(LOCK_AFTER):
+        console.browser().log_in("marie", "wrong")
+    assert console.browser().log_in("marie").status_code == 401
+    assert known.log_in("marie").status_code == 302
+
+
+def test_a_copied_cookie_ends_with_the_session(console: Console) -> None:
+    browser, thief = console.user("viewer"), console.browser()
+    cookie = browser.client.get_cookie("__Host-session")
+    assert cookie is not None
+    thief.client.set_cookie("__Host-session", cookie.value, secure=True)
+    assert thief.get("/account").status_code == 200
+    browser.post("/logout")
+    assert thief.get("/account").location == "/login?next=/account"
+
+
+def test_sessions_are_listed_and_ended(console: Console) -> None:
+    here, there, third = console.user("viewer"), console.browser(), console.browser()
+    for other in (there, third):
+        other.log_in("viewer")
+    page = here.get("/account").text
+    numbers = re.findall(r'name="session" value="(\d+)"', page)
+    assert len(numbers) == 3
+    assert page.count("This one") == 1
+    assert here.post("/account/sessions/end", {"session": numbers[1]}).status_code == 302
+    assert here.post("/account/sessions/end", {"session": numbers[1]}).status_code == 404
+    assert here.post("/account/sessions/end").status_code == 302
+    assert "1 other session ended" in here.get("/account").text
+    for other in (there, third):
+        assert other.get("/account").status_code == 302
+    assert here.post("/account/sessions/end", {"session": numbers[2]}).location == "/login"
+    assert here.get("/account").status_code == 302
+
+
+def test_nobody_ends_the_session_of_somebody_else(console: Console) -> None:
+    viewer, admin = console.user("viewer"), console.user("admin")
+    (number,) = re.findall(r'name="session" value="(\d+)"', admin.get("/account").text)
+    assert viewer.post("/account/sessions/end", {"session": number}).status_code == 404
+    assert admin.get("/account").status_code == 200
+
+
+def test_a_superadmin_ends_sessions_of_others(console: Console, admin: Browser) -> None:
+    viewer = console.user("viewer")
+    page = admin.get("/people/edit?name=viewer").text
+    (number,) = re.findall(r'name="session" value="(\d+)"', page)
+    admin.post("/people/sessions/end", {"name": "viewer", "session": number})
+    assert viewer.get("/account").status_code == 302
+    viewer.log_in("viewer")
+    admin.post("/people/sessions/end", {"name": "viewer"})
+    assert viewer.get("/account").status_code == 302
+    assert "Nowhere" in admin.get("/people/edit?name=viewer").text
+
+
+def test_when_a_session_was_used_is_shown(console: Console) -> None:
+    browser = console.user("viewer")
+    console.clock.advance(minutes=7)
+    browser.get("/")
+    seen = f"{console.clock():%Y-%m-%d %H:%M:%S} UTC"
+    assert seen in browser.get("/account").text
+
+
+def test_logins_and_logouts_are_in_the_audit_log(console: Console, admin: Browser) -> None:
+    browser = console.user("viewer")
+    browser.post("/logout")
+    console.browser().log_in("viewer", "wrong")
+    with console.sessions() as session:
+        entries = list(each_entry(session, Filter(text="viewer")))
+    assert [each.action for each in entries] == ["login", "logout", "login.failed"]
+    assert {each.origin for each in entries} == {"127.0.0.1"}
 
 
 def test_logging_out_ends_it(console: Console) -> None:
