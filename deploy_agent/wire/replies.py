@@ -6,6 +6,7 @@ and the X_ attributes of a PACK are ours (contract.md 4, Extension); OCS's agent
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from deploy_agent.wire import terms, xml
@@ -14,6 +15,7 @@ from deploy_agent.wire.fragment import check_foreign_package_id
 from deploy_agent.wire.xml import Element
 
 _NUMBER = re.compile(r"-?[0-9]{1,18}\Z", re.ASCII)
+_COUNT = re.compile(r"[0-9]{1,15}\Z", re.ASCII)  # what events can carry
 _CYCLES_MAX = 36_500
 
 
@@ -246,6 +248,11 @@ def _number(text: str | None, low: int | None = None, high: int | None = None) -
     return number if high is None else min(high, number)
 
 
+def _count(text: str | None) -> int | None:
+    """Return an attempt or a revision; None where there is none that anybody could have meant."""
+    return int(text) if text is not None and _COUNT.match(text.strip()) else None
+
+
 def _option(root: Element, name: str) -> Element | None:
     """Return the OPTION called `name`; agents compare without case. Source: features.md 1.3."""
     options = root.iterfind("OPTION")
@@ -305,8 +312,8 @@ def _read_offer(param: Element) -> PackageOffer:
         force=param.get("FORCE", "").strip() == "1",
         cert_path=param.get("CERT_PATH", terms.INSTALL_PATH),
         cert_file=param.get("CERT_FILE", terms.CERT_FILE),
-        revision=_number(param.get("X_REVISION")),
-        attempt=_number(param.get("X_ATTEMPT")),
+        revision=_count(param.get("X_REVISION")),
+        attempt=_count(param.get("X_ATTEMPT")),
     )
 
 
@@ -315,9 +322,10 @@ def _read_tranche(option: Element) -> TrancheOption:
     cancels: list[tuple[str, int]] = []
     for param in option.iterfind("PARAM"):
         if param.get("TYPE") == "CANCEL":
-            attempt = _number(param.get("ATTEMPT"))
-            if attempt is not None:
-                cancels.append((param.get("ID", ""), attempt))
+            attempt = _count(param.get("ATTEMPT"))
+            with suppress(FieldError):  # nobody has a package of such a name
+                package_id = check_foreign_package_id(param.get("ID", ""))
+                cancels += [] if attempt is None else [(package_id, attempt)]
         elif minutes is None:
             minutes = _number(param.get("CONTACT_MINUTES"), 1, terms.MINUTES_MAX)
     return TrancheOption(60 if minutes is None else minutes, tuple(cancels))

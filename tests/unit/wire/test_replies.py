@@ -114,6 +114,23 @@ def test_an_offer_that_makes_no_sense_is_refused_alone(pack: str) -> None:
     assert len(reply.refused) == 1
 
 
+@pytest.mark.parametrize("number", ["-5", "x", str(10**16), ""])
+def test_an_attempt_or_revision_that_is_none(number: str) -> None:
+    # They become parts of file names and of events; one that nobody reads back protects nothing.
+    pack = f"<PARAM TYPE='PACK' ID='8' INFO_LOC='x' X_ATTEMPT='{number}' X_REVISION='{number}'/>"
+    (offer,) = _download(pack).offers
+    assert (offer.attempt, offer.revision) == (None, None)
+
+
+def test_what_cannot_be_taken_back_is_passed_over() -> None:
+    cancels = "".join(
+        f"<PARAM TYPE='CANCEL' ID='{each}' ATTEMPT='{attempt}'/>"
+        for each, attempt in [("8", "-5"), ("../x", "1"), ("", "2"), ("8", str(10**16)), ("8", "4")]
+    )
+    reply = _parse(f"<OPTION><NAME>TRANCHE</NAME>{cancels}</OPTION>")
+    assert reply.tranche == TrancheOption(60, (("8", 4),))
+
+
 def test_the_same_package_twice_is_one_offer() -> None:
     packs = "<PARAM TYPE='PACK' ID='8' INFO_LOC='x'/><PARAM TYPE='PACK' ID='8' INFO_LOC='y'/>"
     assert [offer.info_loc for offer in _download(packs).offers] == ["x"]
