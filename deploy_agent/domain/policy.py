@@ -15,6 +15,7 @@ from deploy_agent.wire.replies import PackageOffer
 FAULTS_MAX = 5  # definite answers in a row that end a package
 BACKOFF_FIRST_S = 2.0
 BACKOFF_MAX_S = 15 * 60.0
+REFUSED_FIRST_S = 5.0
 RETRY_AFTER_MAX_S = 24 * 3600.0
 RETRY_CODE_FIRST_S = 5 * 60
 RETRY_CODE_MAX_S = 60 * 60
@@ -120,6 +121,19 @@ def backoff_s(failures: int, jitter: float, retry_after_s: float | None = None) 
     full = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 30))
     own = full * (0.5 + 0.5 * jitter)
     return max(own, min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
+
+
+def refused_rest_s(count: int) -> float:
+    """Return how long an info file is left alone that was refused.
+
+    It is tried before each period, and where every latency is 0 periods last no time: all five
+    chances would go within the second in which somebody copies files to the server. Together the
+    rests are 75 s. Under the seed's latencies, and at contacts, tries are farther apart than any.
+
+    Args:
+        count: refusals in a row, at least 1.
+    """
+    return REFUSED_FIRST_S * 2.0 ** (min(count, FAULTS_MAX) - 1)
 
 
 def is_pause(until: datetime | None, now: datetime, longest_s: float) -> bool:

@@ -190,19 +190,28 @@ class Agent:
         self._expire()
         if not self.settings().on:
             return False
-        self._fetch_infos()
+        refused = self._fetch_infos()
         moves = any(each.readiness is Readiness.MOVES for _, each in self.standings())
-        if not moves and not any(map(self._standings.may_ask_for_info, self.packages)):
+        # A refused info file rests, and is tried again before the next period all the same.
+        wanted = refused or any(map(self._standings.may_ask_for_info, self.packages))
+        if not moves and not wanted:
             return False
         self._period = plan_period(View(self))
         self._answer = None
         return True
 
-    def _fetch_infos(self) -> None:
-        """Try once for every info file that is needed."""
+    def _fetch_infos(self) -> bool:
+        """Try once for every info file that is needed.
+
+        Returns:
+            Whether one was refused.
+        """
+        refused = False
         for package in self._standings.unfinished():
             if self._standings.may_ask_for_info(package):
                 self._fetcher.fetch_info(package)
+                refused = refused or self._standings.wants_info(package)
+        return refused
 
     def _advance_period(self) -> None:
         """Take one step of the period."""

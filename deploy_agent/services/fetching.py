@@ -87,7 +87,8 @@ class Fetcher:
             if record.doubt:  # nobody says otherwise, so what the digest said stands
                 package.fail(BadDigest(record.doubt), self._clock.now())
             else:
-                package.refuse(INFO_FILE, error, InfoUnavailable, self._clock.now())
+                now = self._clock.now()
+                package.refuse(INFO_FILE, error, InfoUnavailable, now, rests=self._wait)
         except PackageError as error:
             package.fail(error, self._clock.now())
 

@@ -197,9 +197,23 @@ class Package:
         )
 
     def refuse(
-        self, name: str, error: DefiniteError, ending: type[PackageError], now: datetime
+        self,
+        name: str,
+        error: DefiniteError,
+        ending: type[PackageError],
+        now: datetime,
+        *,
+        rests: bool = False,
     ) -> None:
-        """Count a definite answer for file `name`; the fifth in a row ends the package."""
+        """Count a definite answer for file `name`; the fifth in a row ends the package.
+
+        Args:
+            name: of the file.
+            error: the answer.
+            ending: the end that it leads to.
+            now: UTC.
+            rests: leave the file alone for a while.
+        """
         self.silences = 0
         wrong = isinstance(error, WrongBytes)
         faults, over = policy.count_fault(self.record.faults, name, wrong_bytes=wrong)
@@ -210,7 +224,15 @@ class Package:
                 ending = BadDigest
             self.fail(ending(f"{tries} times in a row: {error.message}", error.hint), now)
             return
-        self.save(self._changed(faults=faults, failures=0, retry_at=None, problem=error.message))
+        rest = timedelta(seconds=policy.refused_rest_s(tries)) if rests else None
+        self.save(
+            self._changed(
+                faults=faults,
+                failures=0,
+                retry_at=None if rest is None else now + rest,
+                problem=error.message,
+            )
+        )
 
     # Info.
 

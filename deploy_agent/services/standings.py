@@ -80,6 +80,11 @@ class Standings:
             and not self._gave_up(package)
         )
 
+    def wants_info(self, package: Package) -> bool:
+        """Whether the package's info file is still missing, though whoever was asked answered."""
+        record = package.record
+        return not record.ended and package.needs_info and not record.failures
+
     def _of(self, package: Package, around: Surroundings) -> Standing:
         missing = package.missing if package.state is State.DOWNLOADING else 0
         found = standing(package.record, package.info, missing, around)

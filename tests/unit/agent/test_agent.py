@@ -130,8 +130,30 @@ def test_an_info_file_is_asked_for_at_the_contact_and_before_each_period(pc: Com
     give(pc, (1, 1), settings=DownloadSettings(cycle_latency_s=6, period_length=10))
     pc.server.fail("info", HttpRefusal("404", status=404))
     times = times_of(pc, lambda: pc.once(wait=True))
-    assert times == [(0, "info"), (0, "info"), (60, "info"), (120, "info"), (180, "info")]
+    assert times == [(0, "info"), (5, "info"), (65, "info"), (125, "info"), (185, "info")]
     assert pc.server.codes == ["ERR_DOWNLOAD_INFO"]
+
+
+def test_where_periods_last_no_time_a_refused_info_file_rests(pc: Computer) -> None:
+    give(pc, (1, 1))
+    pc.server.fail("info", HttpRefusal("404", status=404))
+    times = times_of(pc, lambda: pc.once(wait=True))
+    assert times == [(0, "info"), (5, "info"), (15, "info"), (35, "info"), (75, "info")]
+    assert pc.clock.sleeps == [5, 10, 20, 40], "and nothing happens in between"
+    assert pc.server.codes == ["ERR_DOWNLOAD_INFO"]
+
+
+def test_others_go_on_while_a_refused_info_file_rests(pc: Computer) -> None:
+    give(pc, (1, 3), (1, 3))
+    pc.server.fail("info", HttpRefusal("404", status=404))
+    running = daemon(pc)
+    running.poll()
+    running.run_until(START + timedelta(seconds=1))
+    assert pc.server.codes == ["SUCCESS"]
+    assert pc.server.asked()["info"] == 1
+    again = daemon(pc)  # the rest is on the disk
+    again.run_until(START + timedelta(seconds=4))
+    assert pc.server.asked()["info"] == 1
 
 
 # The daemon's way: polls and steps in any order.
