@@ -100,6 +100,11 @@ class ServerConfig:
         return self.data / "secret_key"
 
     @property
+    def metrics_token_file(self) -> Path:
+        """What lets a monitoring program from elsewhere read /metrics; need not be there."""
+        return self.data / "metrics_token"
+
+    @property
     def certs(self) -> Path:
         """Certificates and their keys (services/certificates)."""
         return self.data / "certs"

@@ -7,6 +7,7 @@ from deploy_agent import __version__
 try:
     from deploy_server.cli.assign import assign, stats, unassign, validate
     from deploy_server.cli.audit import audit
+    from deploy_server.cli.backup import backup, restore
     from deploy_server.cli.cert import cert
     from deploy_server.cli.common import Program
     from deploy_server.cli.computer import computer
@@ -34,7 +35,7 @@ def main() -> None:
 
 
 for command in (
-    *(init, run, cert, user, db, audit),
+    *(init, run, cert, user, db, audit, backup, restore),
     *(package, computer, group, setting),
     *(assign, unassign, stats, validate),
 ):

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from deploy_server.cli.common import data_option, json_option, now, plain, print_json, say
-from deploy_server.config import load
 from deploy_server.services import certificates
+from deploy_server.services.backup import load_settled
 from deploy_server.services.certificates import CertificateStore, Description
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -26,7 +26,7 @@ def cert() -> None:
 @data_option
 def show(data: Path, ca: bool, as_json: bool) -> None:
     """Say what is installed, for which names and until when."""
-    store = CertificateStore(load(data).certs)
+    store = CertificateStore(load_settled(data).certs)
     certificate = (store.roots() if ca else store.chain())[0]
     record = _record(certificates.describe(certificate))
     if ca:
@@ -57,7 +57,7 @@ def show(data: Path, ca: bool, as_json: bool) -> None:
 @data_option
 def request(data: Path, hosts: tuple[str, ...], subject: str | None, output: Path) -> None:
     """Ask a PKI for a certificate; the private key is made here and stays here."""
-    config = load(data)
+    config = load_settled(data)
     store = CertificateStore(config.certs)
     pem = certificates.request(store, hosts or config.hosts, subject)
     with click.open_file(str(output), "wb") as stream:
@@ -90,7 +90,7 @@ def request(data: Path, hosts: tuple[str, ...], subject: str | None, output: Pat
 @data_option
 def install(data: Path, chain: tuple[Path, ...], key: Path | None, ca: tuple[Path, ...]) -> None:
     """Take a certificate from a PKI, or a self-signed one; a running server uses it at once."""
-    store = CertificateStore(load(data).certs)
+    store = CertificateStore(load_settled(data).certs)
     before = store.ca_file.read_bytes() if store.ca_file.exists() else b""
     described, notes = certificates.install(store, chain, key, ca, now())
     _report(described)
@@ -108,7 +108,7 @@ def install(data: Path, chain: tuple[Path, ...], key: Path | None, ca: tuple[Pat
 @data_option
 def renew(data: Path, hosts: tuple[str, ...], days: int | None) -> None:
     """Let the server's own CA sign a new certificate; a running server uses it at once."""
-    config = load(data)
+    config = load_settled(data)
     _report(certificates.renew(CertificateStore(config.certs), hosts, days, now()))
     if hosts and config.hosts[0] not in hosts:
         say(f"server.toml still has {config.hosts[0]} in the URLs of new activations")

@@ -17,9 +17,10 @@ import click
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from deploy_server.config import ServerConfig, data_dir, load
+from deploy_server.config import ServerConfig, data_dir
 from deploy_server.domain.errors import DeployError
 from deploy_server.services.audit import act_for
+from deploy_server.services.backup import load_settled
 from deploy_server.storage import schema
 from deploy_server.storage.database import make_engine, session_factory
 from deploy_server.storage.types import utc_text
@@ -70,7 +71,7 @@ def open_session(data: Path) -> Iterator[Session]:
 @contextmanager
 def open_server(data: Path) -> Iterator[tuple[ServerConfig, Session]]:
     """The same as `open_session`, for commands that need the configuration too."""
-    config = load(data)
+    config = load_settled(data)
     engine = make_engine(config.database_url)
     try:
         schema.require_current(engine)

@@ -8,8 +8,8 @@ import click
 from sqlalchemy import Engine
 
 from deploy_server.cli.common import data_option, now, open_server, say
-from deploy_server.config import load
 from deploy_server.services.audit import sweep_audit
+from deploy_server.services.backup import clear, load_settled
 from deploy_server.services.events import sweep_events
 from deploy_server.services.settings import audit_days
 from deploy_server.services.sweeping import sweep_orphans
@@ -48,6 +48,7 @@ def check(data: Path) -> None:
 def sweep(data: Path) -> None:
     """Remove what crashes left behind, and rows that nothing refers to any more."""
     with open_server(data) as (config, session):
+        clear(config.staging)
         said = sweep_orphans(session, LocalFragmentStore(config.download, config.staging), now())
         with session.begin():
             said += remove_unreferenced(session)
@@ -61,7 +62,7 @@ def sweep(data: Path) -> None:
 
 @contextmanager
 def _engine(data: Path) -> Iterator[Engine]:
-    engine = make_engine(load(data).database_url)
+    engine = make_engine(load_settled(data).database_url)
     try:
         yield engine
     finally:

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from deploy_server.cli.common import data_option, now, open_server
-from deploy_server.config import FACES, load
+from deploy_server.config import FACES
 from deploy_server.services.audit import sweep_audit
+from deploy_server.services.backup import clear, load_settled
 from deploy_server.services.events import sweep_events
 from deploy_server.services.settings import audit_days
 from deploy_server.services.sweeping import sweep_orphans
@@ -37,7 +38,7 @@ def run(data: Path, faces: str | None, **options: Any) -> None:
     given = {name: value for name, value in options.items() if value is not None}
     if faces is not None:
         given["faces"] = tuple(part.strip() for part in faces.split(",") if part.strip())
-    config = dataclasses.replace(load(data), **given)
+    config = dataclasses.replace(load_settled(data), **given)
     _log_to_stderr()
     # Flask and granian take a third of a second to import, which other commands do not need.
     from deploy_server.serving.activity import log_activity_to
@@ -58,6 +59,7 @@ def run(data: Path, faces: str | None, **options: Any) -> None:
 def _sweep(data: Path) -> None:
     """Put package files in order and forget what is old; what was done is logged."""
     with open_server(data) as (config, session):
+        clear(config.staging)
         sweep_orphans(session, LocalFragmentStore(config.download, config.staging), now())
         said = sweep_events(session, now())
         said += sweep_audit(session, audit_days(session), now())

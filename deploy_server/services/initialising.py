@@ -26,7 +26,7 @@ from deploy_server.storage.lock import FileLock
 #: What may lie in a directory that becomes a data directory.
 _KNOWN = {
     *("server.toml", "tranche.db", "tranche.db-wal", "tranche.db-shm", "secret_key"),
-    *("certs", "download", "staging", "uploads", "run", "lost+found"),
+    *("certs", "download", "staging", "uploads", "run", "lost+found", ".restore"),
 }
 
 

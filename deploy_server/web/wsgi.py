@@ -10,7 +10,8 @@ import os
 
 from flask import Flask
 
-from deploy_server.config import ConfigError, data_dir, load
+from deploy_server.config import ConfigError, data_dir
+from deploy_server.services.backup import load_settled
 from deploy_server.web.app import create_app
 from deploy_server.web.services import Scheme
 
@@ -19,7 +20,7 @@ _SCHEMES: dict[str, Scheme] = {"http": "http", "https": "https"}
 
 def application() -> Flask:
     """The application that the environment describes."""
-    config = load(data_dir()).in_use()
+    config = load_settled(data_dir()).in_use()
     name = os.environ.get("DEPLOY_SERVER_SCHEME", "https")
     if name not in _SCHEMES:
         raise ConfigError(f"DEPLOY_SERVER_SCHEME is {name!r}", "Give http or https")
