@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from deploy_agent.domain.errors import ConfigError
-from deploy_agent.domain.rate import FORMS, Rate
+from deploy_agent.domain.rate import FORMS, RATE_MAX, Rate
 
 if sys.platform == "win32":
     _DATA = Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "Tranche"
@@ -28,6 +28,9 @@ else:
     SYSTEM_STATE = Path("/var/lib/deploy-agent")
 ENVIRONMENT = "DEPLOY_AGENT_"
 SERVER_PATH = "/ocsinventory"
+TRIES_MAX = 100
+INTERVAL_MAX_MIN = 30 * 24 * 60  # DOWNLOAD_TIMEOUT, where nobody sets another
+_SAID_MAX = 100  # characters of a value that an error repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,11 @@ def read_file(file: Path) -> dict[str, Any]:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration '{file}' is no TOML: {error}") from error
+    except ValueError as error:  # Python's words would be about its own settings
+        raise ConfigError(
+            f"the configuration '{file}' holds a number of thousands of digits",
+            "Write a smaller one; the manual has the bounds of each key",
+        ) from error
     for key, value in values.items():
         # A service has another working directory than the person who wrote the file.
         if _READERS.get(key) is _path and isinstance(value, str) and not _is_absolute(value):
@@ -188,9 +196,11 @@ def server_url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise ValueError("write it as https://HOST[:PORT]; credentials go into basic_auth_file")
     try:
-        _ = parts.port
+        port = parts.port
     except ValueError:  # its own words quote what may be half of a password
         raise ValueError("its port is no number up to 65535") from None
+    if port == 0:
+        raise ValueError("nobody listens on port 0; leave the port out for 443")
     path = parts.path if parts.path not in ("", "/") else SERVER_PATH
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 
@@ -230,8 +240,17 @@ def _checked(key: str, value: Any, origin: str) -> Any:
     try:
         return reader(value)
     except ValueError as error:
-        said = _without_password(repr(value))
+        said = _without_password(_said(value))
         raise ConfigError(f"'{key}' in {origin} is {said}: {error}") from error
+
+
+def _said(value: Any) -> str:
+    """Return a value of the configuration as an error repeats it."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _SAID_MAX else f"{text[:_SAID_MAX]}..."
 
 
 def _text(value: Any) -> str:
@@ -251,21 +270,29 @@ def _is_absolute(text: str) -> bool:
     return Path(text).expanduser().is_absolute()
 
 
-def _number(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError("it has to be a whole number")
-    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
-        raise ValueError("it has to be a whole number")
-    if int(value) < 1:
-        raise ValueError("it has to be at least 1")
-    return int(value)
+def _number(most: int, why: str) -> Callable[[Any], int]:
+    """Return what reads a whole number from 1 to `most`; `why` nothing above makes sense."""
+
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise ValueError("it has to be a whole number")
+        if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+            raise ValueError("it has to be a whole number")
+        # Python converts no text of thousands of digits, and no such number to text either.
+        if isinstance(value, str) and len(value.lstrip("0")) > len(str(most)):
+            value = most + 1
+        if not 1 <= int(value) <= most:
+            raise ValueError(f"it has to be at least 1 and at most {most}: {why}")
+        return int(value)
+
+    return read
 
 
 def _rate(value: Any) -> Rate:
     """Read bytes a second, perhaps by hours: 500000, '500k', '08:00-18:00 200K, else 2M'."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError(FORMS)
-    return Rate.parse(str(value))
+    return Rate.parse(str(min(value, RATE_MAX + 1) if isinstance(value, int) else value))
 
 
 def _proxy(value: Any) -> str:
@@ -291,8 +318,10 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "basic_auth_file": _path,
     "log_file": _path,
     "max_rate": _rate,
-    "max_exec_tries": _number,
-    "contact_interval_min": _number,
+    "max_exec_tries": _number(TRIES_MAX, "what never tells its end has to stop some time"),
+    "contact_interval_min": _number(
+        INTERVAL_MAX_MIN, "an agent that contacts nobody for 30 days misses what times out then"
+    ),
     "state": _path,
 }
 

@@ -15,6 +15,7 @@ _UNITS |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 _SHOWN = ("G", "M", "K", "Gi", "Mi", "Ki", "")
 _SPAN = re.compile(r"([0-9]{1,2}):([0-9]{2}) *- *([0-9]{1,2}):([0-9]{2})\s+(\S.*)\Z", re.ASCII)
 _ELSE = re.compile(r"else\s+(\S.*)\Z")
+RATE_MAX = 10**12
 _DAY_MIN = 24 * 60
 FORMS = "write it as 500000, '500k', '1.5MiB/s' or '08:00-18:00 200K, else 2M'"
 
@@ -112,6 +113,11 @@ def _number(text: str) -> int:
     rate = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
     if rate < 1:
         raise ValueError(f"'{text}' is no rate: {FORMS}")
+    if rate > RATE_MAX:
+        raise ValueError(
+            f"'{text}' is more than a network carries; write 1000G at most, or leave it out: "
+            "without a rate downloads go as fast as they can"
+        )
     return rate
 
 

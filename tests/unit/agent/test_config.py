@@ -98,6 +98,11 @@ def test_a_missing_key_says_how_to_write_it(file: Path, key: str) -> None:
         ("max_exec_tries = true", "'max_exec_tries'.*whole number"),
         ("max_exec_tries = 1.5", "'max_exec_tries'.*whole number"),
         ("contact_interval_min = -1", "'contact_interval_min'.*at least 1"),
+        ("contact_interval_min = 43201", "'contact_interval_min'.*43201.*at most 43200: .*30 days"),
+        (f"contact_interval_min = {10**20}", "'contact_interval_min'.*at most 43200"),
+        ("max_exec_tries = 101", "'max_exec_tries'.*at most 100: .*end"),
+        ("max_rate = 1000000000001", "'max_rate'.*more than a network carries; write 1000G"),
+        ("max_rate = '1001G'", "'max_rate'.*more than a network carries"),
         ("basic_auth_file = 'auth'", "'basic_auth_file'.*whole path"),
         ("log_file = ''", "'log_file'"),
         ("[section]\nx = 1", "unknown key 'section'"),
@@ -109,6 +114,36 @@ def test_a_wrong_line_is_named(file: Path, line: str, words: str) -> None:
     file.write_text(MINIMAL + line)
     with pytest.raises(ConfigError, match=words):
         load(file, {})
+
+
+@pytest.mark.parametrize(
+    ("key", "digits", "words"),
+    [
+        ("contact_interval_min", "0x{}", "thousands of digits: it has .*at most 43200"),
+        ("contact_interval_min", "{}", "holds a number of thousands of digits"),
+        ("contact_interval_min", "'{}'", r"is '9{20,99}\.\.\.: it has .*at most 43200"),
+        ("max_rate", "0x{}", "'max_rate'.*more than a network carries"),
+    ],
+)
+def test_numbers_without_end_are_refused(file: Path, key: str, digits: str, words: str) -> None:
+    file.write_text(f"{MINIMAL}{key} = {digits.format('9' * 9000)}")
+    with pytest.raises(ConfigError, match=words) as caught:
+        load(file, {})
+    assert len(str(caught.value)) < 500
+
+
+def test_numbers_of_the_environment_have_the_same_bounds(file: Path) -> None:
+    for name, value, words in [
+        ("CONTACT_INTERVAL_MIN", "9" * 9000, "at most 43200"),
+        ("CONTACT_INTERVAL_MIN", str(10**20), "at most 43200"),
+        ("MAX_EXEC_TRIES", "101", "at most 100"),
+        ("MAX_RATE", "1" + "0" * 13, "more than a network carries"),
+    ]:
+        with pytest.raises(ConfigError, match=f"'{name.lower()}' in environment.*{words}"):
+            load(file, {f"DEPLOY_AGENT_{name}": value})
+    bounds = {"DEPLOY_AGENT_CONTACT_INTERVAL_MIN": "0043200", "DEPLOY_AGENT_MAX_RATE": "1000G"}
+    config = load(file, bounds)
+    assert (config.contact_interval_min, str(config.max_rate)) == (43_200, "1000G")
 
 
 def test_unknown_keys_in_the_environment_are_errors_too(file: Path) -> None:
@@ -139,7 +174,9 @@ def test_an_empty_path_means_ocsinventory(text: str, url: str) -> None:
     assert server_url(text) == url
 
 
-@pytest.mark.parametrize("text", ["", "h", "ftp://h", "https://", "https://u:p@h", "https://h:x"])
+@pytest.mark.parametrize(
+    "text", ["", "h", "ftp://h", "https://", "https://u:p@h", "https://h:x", "https://h:0"]
+)
 def test_what_is_no_server(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - whichever way it is none
         server_url(text)
