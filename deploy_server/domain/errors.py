@@ -9,6 +9,7 @@ DeployError
   Conflict          409  the state of things does not allow it
   TooLarge          413
   StorageError      503  disk or database cannot take it now
+  InternalError     500  a mistake of the program
 
 Each carries a message (what and why) and a hint (what to do). `str()` is one line for a terminal.
 """
@@ -112,3 +113,7 @@ class StorageError(DeployError):
     """Disk or database cannot take it now."""
 
     status = 503
+
+
+class InternalError(DeployError):
+    """The program made a mistake; its log says which."""

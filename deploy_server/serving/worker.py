@@ -90,12 +90,15 @@ def run_worker(
     # Ctrl-C in a terminal reaches everybody; the parent says when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.ExitStack() as stack:
+        app = make_app(port.scheme, stack)
         gateway = Gateway(
-            make_app(port.scheme, stack),
+            app,
             threads=config.threads,
             spool_bytes=config.max_message_bytes,
             spool_folder=config.uploads,
             access_log=config.access_log,
+            # Only the server's own application has one.
+            shortcut=getattr(app, "shortcut", None),
         )
         stack.callback(gateway.close)
         pem = _certificate(config, stack) if port.scheme == "https" else None

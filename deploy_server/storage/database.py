@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Pool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -16,7 +16,7 @@ BUSY_TIMEOUT_S = 30
 READ_ONLY = {"tranche_begin": "BEGIN"}
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, *, poolclass: type[Pool] | None = None) -> Engine:
     """An engine for `url`, set up so that both databases promise the same.
 
     A transaction on SQLite takes the write lock when it begins (BEGIN IMMEDIATE), so what it read
@@ -25,6 +25,7 @@ def make_engine(url: str) -> Engine:
 
     Args:
         url: ``sqlite:///…`` or ``postgresql+psycopg://…``.
+        poolclass: what keeps its connections; SQLAlchemy's choice where there is none.
 
     Raises:
         ConfigError: another database, or no URL at all.
@@ -34,10 +35,10 @@ def make_engine(url: str) -> Engine:
     except ArgumentError:
         raise _unusable("it is not a URL") from None
     if parsed.drivername == "postgresql+psycopg":
-        return create_engine(parsed, pool_pre_ping=True)
+        return create_engine(parsed, pool_pre_ping=True, poolclass=poolclass)
     if parsed.get_backend_name() != "sqlite":
         raise _unusable(f"it names {parsed.drivername}")
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, poolclass=poolclass)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -65,5 +66,9 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    begin = connection.get_execution_options().get("tranche_begin", "BEGIN IMMEDIATE")
-    connection.exec_driver_sql(begin)
+    begin = connection.get_execution_options().get("tranche_begin")
+    if begin is None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        # Every contact begins so; it waits for nothing and cannot fail, so it needs no more.
+        connection.connection.cursor().execute(begin)

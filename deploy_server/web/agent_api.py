@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from flask import Blueprint, Response, jsonify, request
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from deploy_agent.wire.errors import TooLargeError, WireError
@@ -23,9 +24,7 @@ from deploy_server.services import gate
 from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.assigning import retry
 from deploy_server.services.events import take_events
-from deploy_server.web.database import db
 from deploy_server.web.services import services
-from deploy_server.web.turns import committed
 
 blueprint = Blueprint("agent_api", __name__)
 
@@ -39,12 +38,12 @@ def events() -> Response:
     """Take events; the answer names those that need not be sent again."""
     device_id, told = _read(parse_events, EVENTS_BYTES_MAX)
 
-    def take() -> list[str]:
-        return take_events(
-            db.session(), device_id, told, now=services().now(), caller=_caller(device_id)
-        )
+    now, caller = services().now(), _caller(device_id)
 
-    return jsonify(accepted=committed(take, device_id))
+    def take(session: Session) -> list[str]:
+        return take_events(session, device_id, told, now=now, caller=caller)
+
+    return jsonify(accepted=services().wire.writer.do(take, device_id))
 
 
 @blueprint.post(RETRY_PATH)
@@ -52,11 +51,12 @@ def again() -> Response:
     """Let a package that failed on the computer wait again."""
     device_id, package = _read(parse_retry, RETRY_BYTES_MAX)
 
-    def begin() -> int:
-        now = services().now()
-        return retry(db.session(), device_id, int(package), now=now, caller=_caller(device_id))
+    now, caller = services().now(), _caller(device_id)
 
-    return jsonify(attempt=committed(begin, device_id))
+    def begin(session: Session) -> int:
+        return retry(session, device_id, int(package), now=now, caller=caller)
+
+    return jsonify(attempt=services().wire.writer.do(begin, device_id))
 
 
 def _read(parse: Callable[[bytes], Message], limit: int) -> Message:
@@ -65,7 +65,9 @@ def _read(parse: Callable[[bytes], Message], limit: int) -> Message:
     Raises:
         BadMessage, TooLarge: why not.
     """
-    if not gate.is_known_agent(db.session(), _user_agent()):
+    with services().wire.readers.session() as session:
+        is_known = gate.is_known_agent(session, _user_agent())
+    if not is_known:
         _caller("").note(Activity.REFUSED_AGENT)
         raise BadMessage(
             "this User-Agent is not one of the agents that are served here",

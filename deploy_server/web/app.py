@@ -10,18 +10,33 @@ from datetime import datetime
 
 from flask import Flask, Response
 from jinja2 import StrictUndefined
-from sqlalchemy import text
+from sqlalchemy import NullPool, text
 
 from deploy_server.config import FACES, ServerConfig
 from deploy_server.domain.errors import StorageError
 from deploy_server.services.contact import Sightings
+from deploy_server.storage.database import make_engine, session_factory
 from deploy_server.storage.fragments import LocalFragmentStore
-from deploy_server.web.database import init_database, reading_session, writing_sessions
+from deploy_server.storage.readers import Readers
+from deploy_server.storage.turns import Writer
+from deploy_server.web.database import engine_of, init_database, reading_session
 from deploy_server.web.errors import init_errors
 from deploy_server.web.services import Scheme, Services, services, system_clock
+from deploy_server.web.shortcut import WireShortcut
+from deploy_server.web.wire import Wire
 
 #: For how long contacts that change nothing else are collected, in seconds.
 _SIGHTINGS_S = 1.0
+
+
+class Application(Flask):
+    """Flask, and the short way around it.
+
+    Attributes:
+        shortcut: answers agents without Flask; None where they are not answered at all.
+    """
+
+    shortcut: WireShortcut | None = None
 
 
 def create_app(
@@ -31,7 +46,7 @@ def create_app(
     scheme: Scheme = "https",
     clock: Callable[[], datetime] = system_clock,
     stopping: ExitStack | None = None,
-) -> Flask:
+) -> Application:
     """An application with `faces`, for a process that answers `scheme`.
 
     Args:
@@ -45,27 +60,58 @@ def create_app(
     wanted = frozenset(faces)
     if scheme == "http":
         wanted &= {"comm", "files"}
-    app = Flask("deploy_server.web", static_folder=None)
+    app = Application("deploy_server.web", static_folder=None)
     app.jinja_env.undefined = StrictUndefined
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = config.max_message_bytes
     init_errors(app)
     init_database(app, config)
-    sightings = Sightings(writing_sessions(app), _SIGHTINGS_S if stopping else 0)
-    if stopping:
-        stopping.callback(sightings.close)
+    wire = _wire(app, config, clock, scheme, stopping)
     app.extensions["tranche"] = Services(
         config=config,
         store=LocalFragmentStore(config.download, config.staging),
         clock=clock,
         scheme=scheme,
         faces=wanted,
-        sightings=sightings,
+        wire=wire,
     )
+    if "comm" in wanted:
+        app.shortcut = WireShortcut(wire, _contact_threads(config))
     _add_faces(app, wanted, scheme)
     if scheme == "https":
         app.add_url_rule("/healthz", "healthz", health)
     return app
+
+
+def _wire(
+    app: Flask,
+    config: ServerConfig,
+    clock: Callable[[], datetime],
+    scheme: Scheme,
+    stopping: ExitStack | None,
+) -> Wire:
+    """What answers agents; what it keeps open and for later ends with `stopping`."""
+    engine = engine_of(app)
+    sightings = Sightings(session_factory(engine), _SIGHTINGS_S if stopping else 0)
+    if stopping is None:
+        readers = Readers(engine, keep=False)
+    else:
+        readers = Readers(make_engine(config.database_url, poolclass=NullPool), keep=True)
+        stopping.callback(readers.close)
+        stopping.callback(sightings.close)
+    return Wire(
+        readers=readers,
+        writer=Writer(engine),
+        sightings=sightings,
+        clock=clock,
+        is_plain=scheme == "http",
+        message_max=config.max_message_bytes,
+    )
+
+
+def _contact_threads(config: ServerConfig) -> int:
+    # SQLite answers from this process: threads that take turns at it would only change places.
+    return 1 if config.database_url.startswith("sqlite") else config.threads
 
 
 def _add_faces(app: Flask, wanted: frozenset[str], scheme: Scheme) -> None:

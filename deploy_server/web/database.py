@@ -4,7 +4,6 @@ A request that only reads waits for no writer. A request that changes something 
 it was answered without an error, so that a page never says "done" about what was not kept.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, has_request_context, request
@@ -14,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from deploy_server.config import ServerConfig
-from deploy_server.storage.database import READ_ONLY, make_engine, session_factory
+from deploy_server.storage.database import READ_ONLY, make_engine
 from deploy_server.storage.models import Base
 
 #: Methods that may not change anything.
@@ -68,10 +67,10 @@ def reading_session() -> Session:
     return Session(db.engine.execution_options(**READ_ONLY), expire_on_commit=False)
 
 
-def writing_sessions(app: Flask) -> Callable[[], Session]:
-    """Make sessions of no request, for what is written after the answer."""
+def engine_of(app: Flask) -> Engine:
+    """The engine of requests, for what is of no request."""
     with app.app_context():
-        return session_factory(db.engine)
+        return db.engine
 
 
 def _commit(response: Response) -> Response:

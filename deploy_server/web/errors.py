@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
-from deploy_server.domain.errors import DeployError, StorageError
+from deploy_server.domain.errors import DeployError, InternalError, StorageError
 from deploy_server.web.services import services
 
 log = logging.getLogger(__name__)
@@ -54,10 +54,10 @@ def init_errors(app: Flask) -> None:
     """Answer every error of `app` in the form that suits who asked."""
     app.register_error_handler(DeployError, _refused)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(DBAPIError, _database)
+    app.register_error_handler(DBAPIError, _failed)
     # Anything else is a mistake in the program: it is logged with its traceback, people and
     # machines get a status and a sentence.
-    app.register_error_handler(Exception, _mistake)
+    app.register_error_handler(Exception, _failed)
 
 
 def wants_html() -> bool:
@@ -82,25 +82,41 @@ def _http(error: HTTPException) -> ResponseReturnValue:
     return response
 
 
-def _database(error: DBAPIError) -> ResponseReturnValue:
-    # A full disk, a lock that was held too long, a server that went away: not the asker's fault.
-    log.exception("the database refused %s %s", request.method, request.path)
-    _forget_promises()
-    trouble = StorageError(
-        "The database cannot take that now; nothing was changed.",
-        hint="Try again in a minute. If it goes on, check the free space of the server's disk and"
-        " the log of deploy-server.",
-    )
-    return _answer(trouble.status, trouble.message, trouble.hint, trouble.code)
+def told_to_machines(error: Exception, asked: str) -> tuple[int, str]:
+    """Return status and line for what failed outside of Flask; the log says more.
+
+    Args:
+        error: what was raised.
+        asked: method and path, for the log.
+    """
+    trouble = _trouble(error, asked)
+    return trouble.status, _line(trouble.message, trouble.hint)
 
 
-def _mistake(error: Exception) -> ResponseReturnValue:
+def _trouble(error: Exception, asked: str) -> DeployError:
+    """Return an error of ours for any error."""
+    if isinstance(error, DeployError):
+        return error
+    if isinstance(error, DBAPIError):
+        # A full disk, a lock that was held too long, a server that went away: not the asker's
+        # fault.
+        log.error("the database refused %s", asked, exc_info=error)
+        return StorageError(
+            "The database cannot take that now; nothing was changed.",
+            hint="Try again in a minute. If it goes on, check the free space of the server's disk"
+            " and the log of deploy-server.",
+        )
+    log.error("%s failed", asked, exc_info=error)
+    return InternalError(*_SENTENCES[500])
+
+
+def _failed(error: Exception) -> ResponseReturnValue:
     original = getattr(error, "original_exception", None) or error
     if isinstance(original, DeployError):
         return _refused(original)
-    log.error("%s %s failed", request.method, request.path, exc_info=original)
+    trouble = _trouble(original, f"{request.method} {request.path}")
     _forget_promises()
-    return _answer(500, *_SENTENCES[500], code="InternalError")
+    return _answer(trouble.status, trouble.message, trouble.hint, trouble.code)
 
 
 def _forget_promises() -> None:
@@ -130,5 +146,8 @@ def _answer(status: int, message: str, hint: str, code: str) -> Response:
 def _for_machines(message: str, hint: str, code: str) -> Response:
     if request.path.startswith("/api") or request.headers.get("X-Requested-With") == "fetch":
         return jsonify(error=code, message=message, hint=hint)
-    line = ". ".join(part.rstrip(".") for part in (message, hint) if part)
-    return Response(f"{line}.\n", mimetype="text/plain")
+    return Response(_line(message, hint), mimetype="text/plain")
+
+
+def _line(message: str, hint: str) -> str:
+    return ". ".join(part.rstrip(".") for part in (message, hint) if part) + ".\n"

@@ -23,8 +23,9 @@ from werkzeug.exceptions import Unauthorized
 from deploy_server.domain.errors import Forbidden
 from deploy_server.services import sessions
 from deploy_server.services.audit import act_for
+from deploy_server.storage.database import session_factory
 from deploy_server.storage.models import User
-from deploy_server.web.database import db, reading_session, writing_sessions
+from deploy_server.web.database import db, reading_session
 from deploy_server.web.errors import MACHINE_PATHS, wants_html
 from deploy_server.web.rights import NOT_WITH_TAGS, RIGHTS, Right, View, right_of
 from deploy_server.web.services import services
@@ -148,8 +149,8 @@ def load_person(number: str) -> Person | None:
 
 def _mark_seen(session_id: int, now: datetime) -> None:
     # A page is shown also where that cannot be written down.
-    with suppress(DBAPIError), writing_sessions(current_app)().begin() as transaction:
-        sessions.mark_seen(transaction.session, session_id, now)
+    with suppress(DBAPIError), session_factory(db.engine).begin() as transaction:
+        sessions.mark_seen(transaction, session_id, now)
 
 
 def log_in(user: User) -> None:

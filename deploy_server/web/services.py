@@ -8,8 +8,8 @@ from typing import Literal, cast
 from flask import current_app
 
 from deploy_server.config import ServerConfig
-from deploy_server.services.contact import Sightings
 from deploy_server.storage.fragments import FragmentStore
+from deploy_server.web.wire import Wire
 
 Scheme = Literal["http", "https"]
 
@@ -24,7 +24,7 @@ class Services:
         clock: tells the time; aware, UTC.
         scheme: whether this process answers HTTPS, or plain HTTP for fragments.
         faces: the parts it answers with.
-        sightings: when computers were last in contact.
+        wire: what answers agents.
     """
 
     config: ServerConfig
@@ -32,7 +32,7 @@ class Services:
     clock: Callable[[], datetime]
     scheme: Scheme
     faces: frozenset[str]
-    sightings: Sightings
+    wire: Wire
 
     def now(self) -> datetime:
         """The time, as the database keeps it: whole seconds."""

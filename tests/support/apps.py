@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from deploy_server.config import ServerConfig
-from deploy_server.web.app import create_app
+from deploy_server.web.app import Application, create_app
 from deploy_server.web.database import db
 from tests.support.clock import FakeClock
 
@@ -23,7 +22,7 @@ OURS = "OCS-NG_unified_unix_agent_v2.0 Tranche/0.1.0"
 class Site:
     """An application with its database and its clock."""
 
-    app: Flask
+    app: Application
     config: ServerConfig
     clock: FakeClock
     sessions: Callable[[], Session]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from wsgiref.types import WSGIApplication
 
 from deploy_server.web.gateway.answer import Answer, ask
@@ -32,8 +32,26 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+#: Bytes of a body that are read in no time.
+SHORT = 16 * 1024
+
 #: How long bytes are thrown away that a client still sends after it was refused, in seconds.
 LINGER_S = 5
+
+
+class Shortcut(Protocol):
+    """What answers some requests without the application."""
+
+    #: How many requests it takes at the same time.
+    threads: int
+
+    def takes(self, scope: Scope, length: int) -> bool:
+        """Whether a request is for here; `length` of its body, in bytes."""
+        ...
+
+    def open(self, scope: Scope, body: bytes) -> Answer | Callable[[], Answer]:
+        """Return the answer, or what is left to do for it; that may wait for others."""
+        ...
 
 
 class Gateway:
@@ -45,6 +63,7 @@ class Gateway:
         spool_bytes: the largest body that is taken before it is asked.
         spool_folder: where bodies lie that are too large for memory; they have no names there.
         access_log: whether each request gets a line.
+        shortcut: what is asked before the application is.
     """
 
     def __init__(
@@ -55,6 +74,7 @@ class Gateway:
         spool_bytes: int,
         spool_folder: Path | None = None,
         access_log: bool = False,
+        shortcut: Shortcut | None = None,
     ) -> None:
         self._app = app
         self._spool_bytes = spool_bytes
@@ -62,6 +82,10 @@ class Gateway:
         self._access_log = access_log
         self._is_retiring = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
+        self._shortcut = shortcut
+        self._short_pool = ThreadPoolExecutor(
+            shortcut.threads if shortcut else 1, thread_name_prefix="contact"
+        )
 
     def retire(self) -> None:
         """Tell clients from now on that their connection is not for another request."""
@@ -69,6 +93,7 @@ class Gateway:
 
     def close(self) -> None:
         """Wait for the threads that still work."""
+        self._short_pool.shutdown()
         self._pool.shutdown()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,6 +117,10 @@ class Gateway:
         body = Body(exchange.scope, exchange.receive, asyncio.get_running_loop())
         try:
             await body.take(self._spool_bytes, self._spool_folder)
+            shortcut = self._shortcut
+            if shortcut and body.is_complete and shortcut.takes(exchange.scope, body.length or 0):
+                await self._send_short(shortcut, exchange, body)
+                return
             # What Flask does while it makes pieces belongs to the request it does it for.
             context = contextvars.copy_context()
             environ = make_environ(exchange.scope, body)
@@ -113,6 +142,19 @@ class Gateway:
             await self._refuse(exchange, body, 411, text)
         finally:
             body.close()
+
+    async def _send_short(self, shortcut: Shortcut, exchange: Exchange, body: Body) -> None:
+        loop = asyncio.get_running_loop()
+        data = body.stream.read()
+        # What is long to read must not hold up those who only have a short question.
+        pool = self._short_pool if len(data) <= SHORT else self._pool
+        opened = await loop.run_in_executor(pool, shortcut.open, exchange.scope, data)
+        if not isinstance(opened, Answer):
+            opened = await loop.run_in_executor(self._pool, opened)
+        if self._is_retiring:
+            opened.headers.append((b"connection", b"close"))
+        await exchange.begin(opened.status, opened.headers)
+        await exchange.write(opened.head, more=False)
 
     async def _send(
         self, exchange: Exchange, answer: Answer, body: Body, context: contextvars.Context

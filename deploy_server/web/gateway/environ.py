@@ -27,7 +27,7 @@ def make_environ(scope: Any, body: Body) -> dict[str, Any]:
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
         "SERVER_NAME": server[0],
         "SERVER_PORT": str(server[1]),
-        "REMOTE_ADDR": _plain_address(client[0]),
+        "REMOTE_ADDR": address_of(scope),
         "REMOTE_PORT": str(client[1]),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope["scheme"],
@@ -58,6 +58,7 @@ def _add_headers(environ: dict[str, Any], headers: list[tuple[bytes, bytes]]) ->
         environ[key] = text
 
 
-def _plain_address(address: str) -> str:
-    """An IPv4 address as such, also where it came through a socket of both families."""
+def address_of(scope: Any) -> str:
+    """Who asks; an IPv4 address as such, also where it came through a socket of both families."""
+    address: str = (scope.get("client") or ("",))[0]
     return address.removeprefix("::ffff:") if "." in address else address

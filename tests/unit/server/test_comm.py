@@ -14,9 +14,10 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog, Section
 from deploy_agent.wire.replies import PrologReply
 from deploy_server.services.settings import set_setting
+from deploy_server.storage import turns
 from deploy_server.storage.database import session_factory
 from deploy_server.storage.models import Assignment, Computer, Counter, Report
-from deploy_server.web import comm, turns
+from deploy_server.web import wire
 from deploy_server.web.app import create_app
 from deploy_server.web.database import db
 from tests.support import factories as make
@@ -259,7 +260,7 @@ def test_a_message_that_met_another_is_tried_again(
     site: Site, monkeypatch: pytest.MonkeyPatch, times: int, status: int
 ) -> None:
     error = IntegrityError("INSERT", {}, Exception("unique"))
-    monkeypatch.setattr(comm, "answer", failing(error, times))
+    monkeypatch.setattr(wire, "answer", failing(error, times))
     assert site.post(RESULT).status_code == status
 
 
@@ -267,7 +268,7 @@ def test_a_database_that_is_away_is_not_asked_again_at_once(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = OperationalError("SELECT", {}, Exception("database is locked"))
-    monkeypatch.setattr(comm, "answer", failing(error, 1))
+    monkeypatch.setattr(wire, "answer", failing(error, 1))
     answer = site.post(RESULT)
     assert answer.status_code == 503
     assert answer.headers["Content-Type"].startswith("text/plain")

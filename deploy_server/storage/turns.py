@@ -1,0 +1,184 @@
+"""Messages that change something: each is committed before it is answered, none meets another.
+
+What commits costs a disk that writes, so on SQLite, where writers wait for each other anyway,
+those that come while one writes are written together after it: one commit for all of them, and
+each is answered when that is done. PostgreSQL does the same by itself.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+from deploy_server.storage.database import session_factory
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+#: How often a message is tried that met another one of the same computer.
+TRIES = 5
+
+#: PostgreSQL's words for "somebody else first": serialization failure, deadlock.
+_TURNS = ("40001", "40P01")
+
+#: Work on a session, which is not committed there; it may be done again, and what it did before is
+#: undone then.
+Work = Callable[[Session], Answer]
+
+
+class Writer:
+    """Does work in transactions.
+
+    Args:
+        engine: of the database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._sessions = session_factory(engine)
+        self._together = engine.dialect.name == "sqlite"
+        self._lock = threading.Lock()
+        self._waiting: list[_Job[Any]] = []
+        self._is_led = False
+
+    def do(self, work: Work[Answer], device_id: str) -> Answer:
+        """Return what `work` answers, after its effects were committed.
+
+        Args:
+            work: safe to repeat.
+            device_id: who asks, for the log.
+        """
+        job = _Job(work, device_id)
+        if self._together:
+            self._queue(job)
+        else:
+            self._alone(job)
+        return job.result()
+
+    def _queue(self, job: "_Job[Any]") -> None:
+        """Have the job done: by whoever leads now, or by leading those that wait."""
+        with self._lock:
+            self._waiting.append(job)
+            if self._is_led:
+                job.must_wait()
+            self._is_led = True
+        job.turn.wait()
+        if job.is_done:
+            return
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+        try:
+            self._all(batch)
+        except Exception as error:
+            # Raised again by each whose work was not done.
+            for each in batch:
+                if not each.is_done:
+                    each.fail(error)
+        finally:
+            with self._lock:
+                self._is_led = bool(self._waiting)
+                if self._waiting:
+                    self._waiting[0].turn.set()
+            for each in batch:
+                each.turn.set()
+
+    def _all(self, batch: "list[_Job[Any]]") -> None:
+        if len(batch) == 1:
+            self._alone(batch[0])
+            return
+        with self._sessions() as session:
+            try:
+                session.connection()
+            except DBAPIError as error:
+                # Somebody writes and does not end: it is the same for everybody.
+                for job in batch:
+                    job.fail(error)
+                return
+            try:
+                answers = [job.within(session) for job in batch]
+                session.commit()
+            except Exception as error:
+                # Whose it was does not matter: all is undone, and alone each meets its own only.
+                log.info("%d messages are done one by one: %s", len(batch), error)
+                session.rollback()
+                answers = None
+        for place, job in enumerate(batch):
+            if answers is None:
+                self._alone(job)
+            else:
+                job.succeed(answers[place])
+
+    def _alone(self, job: "_Job[Any]") -> None:
+        try:
+            job.succeed(self._tried(job))
+        except Exception as error:
+            # It is raised again where the job came from.
+            job.fail(error)
+
+    def _tried(self, job: "_Job[Answer]") -> Answer:
+        for attempt in range(1, TRIES + 1):
+            try:
+                with self._sessions() as session, session.begin():
+                    return job.work(session)
+            except DBAPIError as error:
+                # Another message about the same things came first, or both waited for each other.
+                if attempt == TRIES or not _passes(error):
+                    raise
+                log.info("a message of %s is tried again: %s", job.device_id, error.orig)
+        raise AssertionError("unreachable")
+
+
+class _Job(Generic[Answer]):
+    """Work of one message.
+
+    Attributes:
+        work: what is to be done.
+        device_id: who asks.
+        turn: set when it was done, or whoever waits for it is to lead.
+        is_done: there is a result.
+    """
+
+    def __init__(self, work: Work[Answer], device_id: str) -> None:
+        self.work = work
+        self.device_id = device_id
+        self.turn = threading.Event()
+        self.turn.set()
+        self.is_done = False
+        self._answer: Answer
+        self._error: Exception | None = None
+
+    def must_wait(self) -> None:
+        """Wait for whoever leads."""
+        self.turn.clear()
+
+    def within(self, session: Session) -> Answer:
+        """Do the work in a transaction that others share; none of their objects is met there."""
+        answer = self.work(session)
+        session.flush()
+        session.expunge_all()
+        return answer
+
+    def succeed(self, answer: Answer) -> None:
+        """Note the result."""
+        self._answer = answer
+        self.is_done = True
+
+    def fail(self, error: Exception) -> None:
+        """Note why there is none."""
+        self._error = error
+        self.is_done = True
+
+    def result(self) -> Answer:
+        """Return what the work answered, or raise what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._answer
+
+
+def _passes(error: DBAPIError) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    return isinstance(error, IntegrityError) or state in _TURNS

@@ -1,0 +1,186 @@
+"""The one address that agents talk to: bytes in, bytes out.
+
+Who may speak, how much may be said, what is answered when it makes no sense. Nothing an agent sends
+is ever answered 500 (contract.md 4); a refusal is one line of text. What a message means is
+services/contact's; its effects are durable before the answer leaves.
+
+Nothing here knows Flask. Most of what a fleet says all day is answered by `open` from what is in
+the database; what changes something is left over as work, which may wait for others.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from deploy_agent.wire import terms
+from deploy_agent.wire.envelope import Envelope, pack, unpack
+from deploy_agent.wire.errors import TooLargeError, WireError
+from deploy_agent.wire.messages import Request, parse_request
+from deploy_server.services import gate
+from deploy_server.services.activity import Activity, Caller
+from deploy_server.services.contact import Sightings, answer, look
+from deploy_server.storage.readers import Readers
+from deploy_server.storage.turns import Writer
+
+#: Where agents talk to.
+PATH = "/ocsinventory"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A message as it came.
+
+    Attributes:
+        body: not more than `Wire.body_max` bytes.
+        user_agent: as the agent names itself, '' where it does not.
+        remote: the address it came from.
+    """
+
+    body: bytes
+    user_agent: str
+    remote: str
+
+    def note(self, activity: Activity, comment: str = "") -> None:
+        """Write a line of the activity log."""
+        Caller("", self.remote, self.user_agent).note(activity, comment)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is answered.
+
+    Attributes:
+        status: of HTTP.
+        body: its bytes.
+        content_type: '' for none.
+        cache_control: '' for none.
+    """
+
+    status: int
+    body: bytes
+    content_type: str
+    cache_control: str = ""
+
+
+#: What is left of a call, and may wait for others.
+Work = Callable[[], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What answers agents.
+
+    Attributes:
+        readers: sessions for what only reads.
+        writer: does what changes something.
+        sightings: when computers were last in contact.
+        clock: tells the time; aware, UTC.
+        is_plain: asked without TLS.
+        message_max: bytes of a message, inflated.
+    """
+
+    readers: Readers
+    writer: Writer
+    sightings: Sightings
+    clock: Callable[[], datetime]
+    is_plain: bool
+    message_max: int
+
+    @property
+    def body_max(self) -> int:
+        """Bytes that a body may have; compression adds some to what cannot be compressed."""
+        return self.message_max + 64 * 1024
+
+    def open(self, call: Call) -> Reply | Work:
+        """Answer a call, or return what is left to do for it."""
+        try:
+            with self.readers.session() as session:
+                return self._opened(session, call)
+        except DBAPIError:
+            # A connection that was kept may be one to a server that went away; who writes gets
+            # another one, and says what is wrong where it fails again.
+            return lambda: self._done_at_length(call)
+
+    def _done_at_length(self, call: Call) -> Reply:
+        with self.readers.session() as session:
+            opened = self._opened(session, call)
+        return opened if isinstance(opened, Reply) else opened()
+
+    def _opened(self, session: Session, call: Call) -> Reply | Work:
+        if self.is_plain and not gate.is_http_allowed(session):
+            return lambda: self._refused_plain(call)
+        if not gate.is_known_agent(session, call.user_agent):
+            return _refused_agent(call)
+        try:
+            data, envelope = unpack(call.body, limit=self.message_max)
+            message = parse_request(data, limit=self.message_max)
+        except TooLargeError:
+            return self.too_large(call)
+        except WireError as error:
+            call.note(Activity.REFUSED_MESSAGE, str(error))
+            return _refusal(400, f"the message cannot be read: {error}")
+        now = self.clock().replace(microsecond=0)
+        who = {"user_agent": call.user_agent, "remote": call.remote}
+        quick = look(session, message, now=now, **who)
+        if quick is None:
+            return lambda: self._answered(message, envelope, call)
+        if quick.computer_id is not None:
+            self.sightings.note(quick.computer_id, now, call.user_agent)
+        return _reply(_packed(quick.xml, envelope))
+
+    def _answered(self, message: Request, envelope: Envelope, call: Call) -> Reply:
+        def reply(session: Session) -> bytes:
+            now = self.clock().replace(microsecond=0)
+            return answer(session, message, now=now, user_agent=call.user_agent, remote=call.remote)
+
+        xml = self.writer.do(reply, message.device_id)
+        # A report is answered 200 and nothing, not even a type.
+        return _reply(pack(xml, envelope)) if xml else Reply(200, b"", "", _NO_CACHE)
+
+    def too_large(self, call: Call) -> Reply:
+        """Refuse a message for its length."""
+        call.note(Activity.REFUSED_SIZE)
+        return _refusal(413, f"the message is longer than {self.message_max} bytes, inflated")
+
+    def _refused_plain(self, call: Call) -> Reply:
+        now = self.clock().replace(microsecond=0)
+        self.writer.do(lambda session: gate.count_refused(session, now), call.remote)
+        call.note(Activity.REFUSED_HTTP)
+        return _refusal(
+            403,
+            "agents may not report over plain HTTP here: give the agent the https:// address of"
+            " this server, or allow it with: deploy-server setting set AGENTS_OVER_HTTP 1",
+        )
+
+
+_NO_CACHE = "no-cache"
+
+# What thousands are told in the same words is packed once.
+_packed = lru_cache(maxsize=256)(pack)
+
+
+def _refused_agent(call: Call) -> Reply:
+    call.note(Activity.REFUSED_AGENT)
+    return _refusal(
+        400,
+        "this User-Agent is not one of the agents that are served here; the setting"
+        " AGENTS_ALLOWED adds more",
+    )
+
+
+def not_posted() -> Reply:
+    """Refuse what is no message."""
+    return _refusal(405, "agents POST their messages here; there is nothing else to see")
+
+
+def _reply(body: bytes) -> Reply:
+    return Reply(200, body, terms.CONTENT_TYPE_REPLY, _NO_CACHE)
+
+
+def _refusal(status: int, text: str) -> Reply:
+    line = " ".join(text.split())
+    return Reply(status, f"{line}\n".encode(), "text/plain; charset=utf-8")

@@ -1,0 +1,114 @@
+"""The short way to the wire: its answers are the ones that Flask would give."""
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog, Section
+from deploy_server.storage.database import session_factory
+from deploy_server.web import wire
+from deploy_server.web.gateway.answer import Answer
+from deploy_server.web.shortcut import WireShortcut
+from tests.support.apps import OCS, OURS, Site, make_site
+
+PC = "pc-2026-01-02-03-04-05"
+INVENTORY = Inventory(PC, (Section("HARDWARE", (("NAME", "pc"),)),)).to_bytes()
+MESSAGES = {
+    "inventory": (zlib.compress(INVENTORY), OCS),
+    "prolog": (zlib.compress(Prolog(PC).to_bytes()), OCS),
+    "ours": (zlib.compress(Prolog(PC).to_bytes()), OURS),
+    "plain": (Prolog(PC).to_bytes(), OCS),
+    "report": (DownloadReport(PC, "1800000001", "SUCCESS").to_bytes(), OCS),
+    "nobody": (Prolog(PC).to_bytes(), ""),
+    "garbage": (b"garbage", OCS),
+    "nothing": (b"", OCS),
+    "too much": (zlib.compress(b"x" * (17 * 1024**2)), OCS),
+}
+
+
+@pytest.fixture
+def site(engine: Engine, database_url: str, tmp_path: Path) -> Iterator[Site]:
+    with make_site(tmp_path / "data", database_url, session_factory(engine)) as made:
+        yield made
+
+
+def scope(user_agent: str = OCS, **values: Any) -> dict[str, Any]:
+    headers = [(b"host", b"x"), (b"user-agent", user_agent.encode())] if user_agent else []
+    return {"path": "/ocsinventory", "method": "POST", "headers": headers,
+            "client": ("127.0.0.1", 4711)} | values  # fmt: skip
+
+
+def shortcut(site: Site) -> WireShortcut:
+    assert site.app.shortcut is not None
+    return site.app.shortcut
+
+
+def ask(site: Site, body: bytes, user_agent: str = OCS) -> Answer:
+    opened = shortcut(site).open(scope(user_agent), body)
+    return opened if isinstance(opened, Answer) else opened()
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_both_ways_answer_alike(site: Site, known: bool) -> None:
+    messages = dict(MESSAGES)
+    if known:
+        site.post(*messages["inventory"])
+    else:
+        del messages["inventory"]  # it would be the first for one of them only
+    for name, (body, user_agent) in messages.items():
+        flask = site.post(body, user_agent)
+        short = ask(site, body, user_agent)
+        headers = {each.decode(): value.decode() for each, value in short.headers}
+        assert (name, short.status, short.head) == (name, flask.status_code, flask.data)
+        told = {each.lower(): value for each, value in flask.headers if each != "Date"}
+        assert headers == told
+
+
+@pytest.mark.parametrize(
+    ("values", "length", "takes"),
+    [
+        ({}, 0, True),
+        ({}, 16 * 1024**2, True),
+        ({}, 17 * 1024**2, False),
+        ({"method": "GET"}, 0, False),
+        ({"path": "/ocsinventory/"}, 0, False),
+        ({"path": "/"}, 0, False),
+    ],
+)
+def test_only_messages_go_the_short_way(
+    site: Site, values: dict[str, Any], length: int, takes: bool
+) -> None:
+    assert shortcut(site).takes(scope(**values), length) is takes
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (OperationalError("SELECT", {}, Exception("disk I/O error")), 503, b"nothing was changed"),
+        (ValueError("a mistake of ours"), 500, b"nothing was changed"),
+    ],
+)
+@pytest.mark.parametrize("step", ["look", "answer"])
+def test_what_fails_is_told_in_one_line(
+    site: Site, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception, status: int,
+    words: bytes,
+) -> None:  # fmt: skip
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(wire, step, fail)
+    answer = ask(site, *MESSAGES["report"])
+    assert answer.status == status
+    assert words in answer.head
+    assert answer.head.count(b"\n") == 1
+
+
+def test_a_process_without_agents_has_no_short_way(site: Site) -> None:
+    from deploy_server.web.app import create_app
+
+    assert create_app(site.config, faces=("files",)).shortcut is None
