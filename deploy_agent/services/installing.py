@@ -19,7 +19,7 @@ from deploy_agent.domain.errors import (
     PackageError,
 )
 from deploy_agent.domain.outcome import ExitCodes, Outcome, judge
-from deploy_agent.domain.policy import count_fault, retry_code_delay
+from deploy_agent.domain.policy import count_fault, retry_code_delay, without_fault
 from deploy_agent.domain.record import Result
 from deploy_agent.domain.state import Event, Reload, State, on_reload
 from deploy_agent.machine.clock import Clock
@@ -36,13 +36,20 @@ from deploy_agent.wire.terms import Action
 
 PIECE = 1024 * 1024  # bytes copied at a time
 STORE_TRIES_MAX = 5  # runs of a STORE in a row whose end nobody knows
-JOB_FILE = "job.json"  # the runner writes it before it starts anything
+JOB_FILE = "job.json"  # there once a runner has begun
+RUNNER = "runner"  # the count of those that ended before they began
 
 log = logging.getLogger(__name__)
 
 
 class Runner(Protocol):
     """What runs actions; machine/runner is the real one."""
+
+    def prepare(self, job: Job, folder: Path) -> None:
+        """Write down what is to be run in `folder`, before anybody says that it is."""
+
+    def withdraw(self, folder: Path) -> bool:
+        """Return whether nothing of what was prepared there was run; then nothing will be."""
 
     def start(self, job: Job, folder: Path) -> None:
         """Start `job` in a process that outlives this one."""
@@ -93,7 +100,6 @@ class Installer:
         self._clock = clock
         self._install_path = install_path
         self._max_exec_tries = max_exec_tries
-        self._started: set[Path] = set()  # folders of runs that began in the life of this process
 
     def prepare(self, package: Package) -> None:
         """Join, check and unpack as far as it goes; a failure is the package's end."""
@@ -126,14 +132,13 @@ class Installer:
             timeout_s=60.0 * (settings.execution_timeout_min if minutes is None else minutes),
         )
         try:
-            # Before the intent: where it is missing later, the action itself has removed it.
+            # Before the intent: then it proves later that nothing was run, if that is so.
             self._make_folder(package, folder)
+            self._runner.prepare(job, folder)
             package.apply(Event.BEGIN, runs=number, exec_tries=tries, act_at=None)
             self._runner.start(job, folder)
         except PackageError as error:
             package.fail(error, self._clock.now())
-        else:
-            self._started.add(folder)
 
     def attend(self, package: Package, timeout_s: float | None) -> bool:
         """Wait for the end of a running action and save what came of it.
@@ -258,9 +263,7 @@ class Installer:
 
     def _outcome_unknown(self, package: Package, folder: Path, error: OutcomeUnknown) -> None:
         """The runner is gone and left nothing that can be read."""
-        # An action may remove every file that speaks of it: only a folder that is there and empty
-        # says that nothing was started.
-        begun = folder in self._started or not folder.is_dir() or (folder / JOB_FILE).exists()
+        begun = not self._runner.withdraw(folder)
         meaning = on_reload(
             package.state,
             begun=begun,
@@ -268,12 +271,27 @@ class Installer:
             tries=package.record.exec_tries,
             max_tries=self._max_exec_tries,
         )
-        if meaning is Reload.AGAIN:
-            log.warning("package %s: %s; once more", package.id, error.message)
-            tries = package.record.exec_tries - (0 if begun else 1)
-            package.apply(Event.AGAIN, exec_tries=tries)
-        else:
+        if meaning is not Reload.AGAIN:
             package.fail(error, self._clock.now())
+        elif begun:
+            log.warning("package %s: %s; once more", package.id, error.message)
+            package.apply(Event.AGAIN)
+        else:
+            self._not_begun(package)
+
+    def _not_begun(self, package: Package) -> None:
+        """Agent or runner ended before anything was run: once more, up to a point."""
+        log.warning("package %s: nothing was run before agent or runner ended", package.id)
+        faults, over = count_fault(package.record.faults, RUNNER, wrong_bytes=False)
+        if over:
+            count = faults[RUNNER].count
+            error = ActionFailed(
+                f"the agent or its runner ended {count} times before the action began",
+                "Look at the computer's log for what ends them, and at the agent's installation",
+            )
+            package.fail(error, self._clock.now())
+        else:
+            package.apply(Event.AGAIN, exec_tries=package.record.exec_tries - 1, faults=faults)
 
     def _take_outcome(self, package: Package, outcome: Outcome) -> None:
         verdict = judge(outcome, _exit_codes(package.info), windows=os.name == "nt")
@@ -297,6 +315,7 @@ class Installer:
             Event.AGAIN,
             started=started,
             exec_tries=package.record.exec_tries - 1,
+            faults=without_fault(package.record.faults, RUNNER),
             retries=retries,
             retry_result=result,
             act_at=act_at,

@@ -23,6 +23,7 @@ from deploy_agent.wire.terms import Action
 
 REBOOT = "REBOOT"
 SHUTDOWN = "SHUTDOWN"
+NOT_BEGUN = "the agent or its runner ended before it was started"
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class PostCommands:
             outcome = self._runner.wait(folder, timeout_s)
         except OutcomeUnknown as error:
             begun = (folder / JOB_FILE).exists()
-            self._end(package, error.message if begun else "the agent ended before it was started")
+            self._end(package, error.message if begun else NOT_BEGUN)
             return True
         if outcome is None:
             return False
@@ -141,6 +142,7 @@ class PostCommands:
             install_path=self._install_path,
             timeout_s=60.0 * (settings.execution_timeout_min if minutes is None else minutes),
         )
+        self._runner.prepare(job, folder)
         self._runner.start(job, folder)
 
     def _end(self, package: Package, note: str, output: Output | None = None) -> None:

@@ -89,6 +89,7 @@ def test_every_kind_of_deed_is_a_moment(folders: Iterator[Path]) -> None:
         for moment in ("before create {}.part", "after sync {}.part", "before rename {}"):
             assert seen[moment.format(deed)], moment.format(deed)
     for deed in (
+        *("preparing a run", "withdrawing a run"),
         *("a message", "events", "the start of true", "the start of post command"),
         *("asking to restart", "append events.jsonl", "remove 1800000001"),
     ):
@@ -123,7 +124,9 @@ def test_it_notices_an_intent_that_is_saved_after_the_start(
         package.store.disk.make_folder(folder)
         info = package.info
         assert info is not None
-        self._runner.start(Job(info.action, info.target, folder, self._install_path), folder)
+        job = Job(info.action, info.target, folder, self._install_path)
+        self._runner.prepare(job, folder)
+        self._runner.start(job, folder)
         package.apply(Event.BEGIN, runs=number, exec_tries=package.record.exec_tries + 1)
 
     story = story_named("without a file")

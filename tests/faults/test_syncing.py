@@ -20,7 +20,7 @@ CALLS = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,execve"
 RENAMES = ("rename", "renameat", "renameat2")
 FILES = {
     *("identity.json", "server.json", "record.json", "info", "fragments.sha256", "package"),
-    *(f"{ID}-1", f"{ID}-2", "job.json", "result.json"),
+    *(f"{ID}-1", f"{ID}-2", "waiting.json", "result.json"),
 }
 
 _WHOLE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+)")
@@ -92,7 +92,7 @@ def test_every_file_is_synced_before_it_gets_its_name_and_the_name_after(
     found = of_state(calls)
     named = set()
     for at, call in enumerate(found):
-        if call.name not in RENAMES or call.paths[1].endswith("events.jsonl"):
+        if call.name not in RENAMES or call.paths[1].endswith(("events.jsonl", "job.json")):
             continue
         source, target = call.paths
         named.add(Path(target).name)
@@ -122,3 +122,34 @@ def test_the_intent_is_on_the_disk_before_the_action_is_started(
     assert r"\"state\": \"RUNNING\"" in record.text
     assert about[renamed + 1].name == "fsync"
     assert about[renamed + 1].paths[0] == str(state / "packages" / ID)
+
+
+def test_that_the_job_was_taken_is_on_the_disk_before_the_action_is_started(
+    calls: tuple[Path, list[Call]],
+) -> None:
+    _, found = calls
+    taken = next(
+        at
+        for at, each in enumerate(found)
+        if each.name in RENAMES and each.paths[1].endswith("/job.json")
+    )
+    source, target = found[taken].paths
+    assert Path(source) == Path(target).with_name("waiting.json")
+    after = list(enumerate(found))[taken:]
+    folder = str(Path(target).parent)
+    synced = next(at for at, each in after if each.name == "fsync" and each.paths[0] == folder)
+    started = next(
+        at for at, each in after if each.name == "execve" and "/tree/run.sh" in each.text
+    )
+    assert synced < started
+    intent = max(
+        at
+        for at, each in enumerate(found[:started])
+        if each.name in RENAMES and each.paths[1].endswith("record.json")
+    )
+    waits = next(
+        at
+        for at, each in enumerate(found)
+        if each.name in RENAMES and each.paths[1].endswith("/waiting.json")
+    )
+    assert waits < intent < taken, "it is written before the intent, and taken after that"

@@ -75,9 +75,9 @@ class Bench:
 
     def once(self, kill_at: int | str = 0) -> None:
         """A life of the agent, to its end or to a moment."""
-        places = {"moments": self.folder / "moments", "log": self.folder / "log"}
-        status = self.agents.run(*self.arguments(), kill_at=kill_at, **places)
-        assert status == (KILLED if kill_at else 0), places["log"].read_text()
+        moments, log = self.folder / "moments", self.folder / "log"
+        status = self.agents.run(*self.arguments(), kill_at=kill_at, moments=moments, log=log)
+        assert status == (KILLED if kill_at else 0), log.read_text()
 
     def once_within(self, before: str, after: str = "") -> None:
         """A life in a namespace of its own, between commands of a shell.
@@ -130,12 +130,20 @@ class Bench:
 class HastyRunner(FakeRunner):
     """The real runner; its minutes are short."""
 
+    def prepare(self, job: Job, folder: Path) -> None:
+        runner.prepare(self._hasty(job), folder)
+
     def start(self, job: Job, folder: Path) -> None:
         self.started.append(job)
-        runner.start(job._replace(timeout_s=job.timeout_s / 100, grace_s=1), folder)
+        runner.start(self._hasty(job), folder)
+
+    @staticmethod
+    def _hasty(job: Job) -> Job:
+        return job._replace(timeout_s=job.timeout_s / 100, grace_s=1)
 
     outcome = staticmethod(runner.outcome)
     wait = staticmethod(runner.wait)
+    withdraw = staticmethod(runner.withdraw)
 
 
 def once(computer: Computer) -> None:

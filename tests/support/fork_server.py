@@ -5,7 +5,8 @@ answers with a line when that has ended. An agent is the program ``deploy-agent`
 point on; around its writes, messages and starts its moments are counted here, from outside, and at
 the one that the line names it kills itself with SIGKILL.
 
-Shape: {"arguments": ["once", ...], "kill_at": 17, "moments": "/tmp/x/moments", "log": "/tmp/x/log"}
+Shape: {"arguments": ["once", ...], "kill_at": 17, "moments": "/tmp/x/moments", "log": "/tmp/x/log",
+"runner_dies": "/tmp/x/runner 3"}
 answered {"status": -9}
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support import dying_runner
 from tests.support.repository import ROOT
 
 _life: dict[str, Any] = {"number": 0, "kill_at": 0, "moments": -1}
@@ -47,10 +49,18 @@ class Agents:
         self._process.communicate()
         assert self._process.returncode == 0
 
-    def run(self, *arguments: str, kill_at: int | str, moments: Path, log: Path) -> int:
+    def run(
+        self,
+        *arguments: str,
+        kill_at: int | str,
+        moments: Path,
+        log: Path,
+        runner_dies: str = "",
+    ) -> int:
         """Run an agent to its end; its exit status, or the signal that ended it below 0.
 
-        ``kill_at`` is the number or the name of its last moment, 0 for none.
+        ``kill_at`` is the number or the name of its last moment, 0 for none; ``runner_dies`` says
+        when its runner ends, as dying_runner reads it.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -59,6 +69,7 @@ class Agents:
             "kill_at": kill_at,
             "moments": str(moments),
             "log": str(log),
+            "runner_dies": runner_dies,
         }
         self._process.stdin.write(json.dumps(wanted) + "\n")
         self._process.stdin.flush()
@@ -107,12 +118,18 @@ def _watch_everything() -> None:
         _watch(setup, name)
     _watch(client, "write_job")
     _watch(client, "_spawn")
-    _watch(runner, "start")
+    _watch(client, "withdraw_job")
+    for name in ("prepare", "start"):
+        _watch(runner, name)
 
 
 def _agent(wanted: dict[str, Any]) -> None:
     from deploy_agent.cli import main
+    from deploy_agent.machine.runner import client
 
+    if wanted["runner_dies"]:
+        os.environ[dying_runner.VARIABLE] = wanted["runner_dies"]
+        client._MAIN = Path(dying_runner.__file__)
     log = os.open(wanted["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(log, stream)

@@ -79,6 +79,7 @@ class KillingRunner(FakeRunner):
 
     Attributes:
         looks: so often the agent looks in vain before an action has ended.
+        alone: actions that leave nothing live for a while, without their runners.
         began: what was started, in order.
         too_soon: what was started after a restart was asked for and before it came.
     """
@@ -87,6 +88,7 @@ class KillingRunner(FakeRunner):
     disk: LosingDisk
     power: "KillingPower"
     looks = 1
+    alone = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,12 +96,26 @@ class KillingRunner(FakeRunner):
         self.too_soon: list[str] = []
         self._looked: dict[Path, int] = {}
 
+    def prepare(self, job: Job, folder: Path) -> None:
+        self.fate.moment("before preparing a run")
+        super().prepare(job, folder)
+        self.disk.settle()
+        self.fate.moment("after preparing a run")
+
+    def withdraw(self, folder: Path) -> bool:
+        self.fate.moment("before withdrawing a run")
+        done = super().withdraw(folder)
+        self.disk.settle()
+        self.fate.moment("after withdrawing a run")
+        return done
+
     def start(self, job: Job, folder: Path) -> None:
         what = POST if folder.name.startswith("post-") else job.target
         self.fate.moment(f"before the start of {what}")
         if self.failure is not None:
             raise self.failure
-        self.began.append(what)
+        if not self.stillborn:
+            self.began.append(what)
         if self.power.asked_in == self.power.boot:
             self.too_soon.append(what)
         super().start(job, folder)
@@ -115,7 +131,8 @@ class KillingRunner(FakeRunner):
         self.outcome(folder)
         looked = self._looked.get(folder, 0)
         self._looked[folder] = looked + 1
-        if folder in self.outcomes and looked < self.looks:
+        lives = folder in self.outcomes or (self.alone and (folder / JOB_FILE).exists())
+        if lives and looked < self.looks:
             self.fate.moment("while it runs")
             return None
         return super().wait(folder, timeout_s)
@@ -187,6 +204,8 @@ class Story:
         offer: fields of its offer.
         exit_codes: of its action, one for each run.
         vanish: so many runs leave nothing, as when the runner died too.
+        alone: their actions live on for a while.
+        stillborn: so many runners die before they begin.
         max_tries: max_exec_tries.
         users: who is logged in.
         replies: what is answered before the action.
@@ -204,6 +223,8 @@ class Story:
     offer: dict[str, Any] = field(default_factory=dict)
     exit_codes: tuple[int, ...] = (0,)
     vanish: int = 0
+    alone: bool = False
+    stillborn: int = 0
     max_tries: int = 1
     users: tuple[Session, ...] = ()
     replies: tuple[Reply, ...] = (Reply.NOW,)
@@ -240,7 +261,8 @@ def make_world(story: Story, folder: Path, fate: Fate) -> World:
     server.fate = runner.fate = power.fate = dialog.fate = fate
     runner.disk, runner.power = disk, power
     runner.exit_codes = list(story.exit_codes)
-    runner.vanish = story.vanish
+    runner.vanish, runner.alone = story.vanish, story.alone
+    runner.stillborn = story.stillborn
     dialog.users, dialog.before = list(story.users), list(story.replies)
     computer = Computer(
         folder,
@@ -351,7 +373,11 @@ def _check_events(story: Story, world: World) -> None:
     if not world.server.ours:
         assert world.server.events == []
         return
-    ends = [each for each in world.server.events if each.state == State.DONE]
+    ends = [
+        each
+        for each in world.server.events
+        if each.state == State.DONE and not each.reason.startswith(POST)  # a note on what came then
+    ]
     told = {(each.package, each.attempt) for each in ends}
     assert len(told) == len(ends), f"told of an end twice: {ends}"
     if world.fate.end is End.KILL:

@@ -23,8 +23,6 @@ from tests.support.waiting import wait_until
 
 ID = "1800000001"
 KILLED = -9
-#: Between these nobody can know whether the runner was started: the job is written, and it is not.
-UNKNOWN = ("after write_job", "before spawn")
 SCRIPT = b"""#!/bin/sh
 echo begin >> "$1"
 sleep 0.05
@@ -102,6 +100,7 @@ class RealLife:
     Attributes:
         outlived: actions that were not over when their agent died.
         moments: of the first agent.
+        of_runner: moments of the first runner, where it was watched.
     """
 
     agents: Agents
@@ -109,16 +108,23 @@ class RealLife:
     folder: Path
     outlived: int = 0
     moments: list[str] = field(default_factory=list)
+    of_runner: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
         self.state = self.folder / "state"
         self.traces = self.folder / "traces"
         self._kept: set[str] = set()
-        self._unknown = False
 
-    def tell(self, what: Deployment, kills: tuple[int, ...]) -> None:
-        """Deploy, kill, start again until nothing is left, and look at what came of it."""
+    def tell(self, what: Deployment, kills: tuple[int, ...], runner_dies: int = 0) -> None:
+        """Deploy, kill, start again until nothing is left, and look at what came of it.
+
+        Args:
+            what: is deployed.
+            kills: when agents die.
+            runner_dies: when the first runner dies; 0 for one that nobody watches.
+        """
+        self._runner_dies = f"{self.folder / 'runner'} {runner_dies}" if runner_dies else ""
         server = self.site.deploy(what, self.traces)
         asked: Counter[str] = Counter()
         for number, kill_at in enumerate((*kills, 0)):
@@ -141,6 +147,7 @@ class RealLife:
             kill_at=kill_at,
             moments=self.folder / "moments",
             log=self.folder / "log",
+            runner_dies=self._runner_dies,
         )
 
     def _moments(self) -> list[str]:
@@ -151,7 +158,6 @@ class RealLife:
 
     def _look_at_the_dead(self) -> None:
         moments = self._moments()
-        self._unknown |= moments[-1] in UNKNOWN
         renamed = [each.split()[-1] for each in moments if each.startswith("after rename ")]
         self._kept |= {name for name in renamed if name.startswith(f"{ID}-")}
         if "after spawn" in moments and "end" not in self._traces():
@@ -161,16 +167,27 @@ class RealLife:
         return self.traces.read_text().split() if self.traces.exists() else []
 
     def _check(self, what: Deployment, server: ServerSimulator) -> None:
-        codes = {each.code for each in server.reports}
-        assert codes == {what.code} or (codes == {"ERR_DONE_FAILED"} and self._unknown), self._log()
-        assert server.status() in codes
+        code, ran = self._right(what)
+        assert {each.code for each in server.reports} == {code}, self._log()
+        assert server.status() == code
         assert len({each.event_id for each in server.events if each.state == "DONE"}) == 1
         traces = self._traces()
-        assert traces[:2] == ([] if codes != {what.code} else ["begin", "end"]), traces
+        assert traces[:2] == (["begin", "end"] if ran else []), traces
         self._check_post(what, traces[2:])
         left = {str(each.relative_to(self.state)) for each in self.state.rglob("*")}
         left = {each for each in left if not each.startswith("history")}
         assert left == {"identity.json", "server.json", "lock", "packages"}, left
+
+    def _right(self, what: Deployment) -> tuple[str, bool]:
+        """How it has to end, and whether the action has to have run."""
+        of_runner = self.folder / "runner"
+        self.of_runner = of_runner.read_text().splitlines() if of_runner.exists() else []
+        died = int(self._runner_dies.rpartition(" ")[2] or 0)
+        if len(self.of_runner) < died or "after rename" not in self.of_runner:
+            return what.code, True  # it did not die, or had not taken its job
+        if "after replace" in self.of_runner:
+            return what.code, True  # its result was there
+        return "ERR_DONE_FAILED", "after Popen" in self.of_runner
 
     def _check_post(self, what: Deployment, traces: list[str]) -> None:
         """The post command ran at most once, and history knows whether."""
@@ -180,7 +197,7 @@ class RealLife:
         ran = note == "it ended with exit code 0"
         assert traces == (["post"] if ran else []), note
         if what.offer and entry["result"]["code"] == what.code:
-            assert ran or self._unknown or "before it was started" in note, note
+            assert ran or "before it was started" in note, note
 
 
 def runners_in(folder: Path) -> list[psutil.Process]:

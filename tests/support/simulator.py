@@ -24,6 +24,7 @@ from deploy_agent.domain.errors import (
 )
 from deploy_agent.domain.outcome import Outcome
 from deploy_agent.machine.runner import Job
+from deploy_agent.machine.runner.job import JOB, WAITING, withdraw_job
 from deploy_agent.machine.transport import Sink
 from deploy_agent.wire import messages
 from deploy_agent.wire.digest import Digest, DigestAlgorithm
@@ -292,6 +293,7 @@ class FakeRunner:
         exit_codes: how the actions end, in order; the last one stays.
         started: what was run, in order.
         vanish: an action that is started and leaves nothing, as after a power cut.
+        stillborn: so many runners end before they take their job.
         running: actions do not end until this is False.
     """
 
@@ -299,14 +301,24 @@ class FakeRunner:
     started: list[Job] = field(default_factory=list)
     outcomes: dict[Path, Outcome] = field(default_factory=dict)
     vanish: int = 0
+    stillborn: int = 0
     running: bool = False
     failure: Exception | None = None
     waits: list[float | None] = field(default_factory=list)
 
+    def prepare(self, job: Job, folder: Path) -> None:
+        (folder / WAITING).write_text("{}")
+
+    def withdraw(self, folder: Path) -> bool:
+        return withdraw_job(folder)
+
     def start(self, job: Job, folder: Path) -> None:
         if self.failure is not None:
             raise self.failure
-        (folder / "job.json").write_text("{}")
+        if self.stillborn:
+            self.stillborn -= 1
+            return
+        (folder / WAITING).rename(folder / JOB)
         self.started.append(job)
         if self.vanish:
             self.vanish -= 1

@@ -1,10 +1,11 @@
 """Runs a package's action in a small process of its own that outlives the agent.
 
-A package may replace or restart the agent, so the action is no child of it. `start` writes
-`job.json`, locks `run.lock` and hands the lock to a runner process, which runs the action,
-enforces its execution timeout on the whole process group, keeps the end of its output and writes
-`result.json` at once or not at all. There is no moment at which neither the lock is held nor
-the result is there: where both are missing, nobody can know how the action ended.
+A package may replace or restart the agent, so the action is no child of it. `prepare` writes the
+job down, before the agent saves its intent; `start` locks `run.lock` and hands the lock to a
+runner process, which takes the job, runs the action, enforces its execution timeout on the whole
+process group, keeps the end of its output and writes `result.json` at once or not at all. There is
+no moment at which neither the lock is held nor the result is there: where both are missing, the
+job still waits (`withdraw`: nothing was run), or nobody can know how the action ended.
 
 What an action finds:
   * User: the agent's own, root for the service.
@@ -20,7 +21,7 @@ On Windows the lock cannot be handed over; the runner takes it itself, and `star
 it has.
 """
 
-from deploy_agent.machine.runner.client import clear, is_running, outcome, start, wait
+from deploy_agent.machine.runner.client import is_running, outcome, prepare, start, wait, withdraw
 from deploy_agent.machine.runner.job import Job
 
-__all__ = ["Job", "clear", "is_running", "outcome", "start", "wait"]
+__all__ = ["Job", "is_running", "outcome", "prepare", "start", "wait", "withdraw"]

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 # Everything is imported before the action starts: it may replace these very files.
 
 from deploy_agent.machine.runner import lock
-from deploy_agent.machine.runner.job import ResultFile, read_job
+from deploy_agent.machine.runner.job import ResultFile, take_job
 from deploy_agent.machine.runner.perform import perform
 
 
@@ -32,8 +32,12 @@ def main(folder: Path, held: int) -> None:
     else:
         os.set_inheritable(held, False)
         _detach()
+    try:
+        job = take_job(folder)
+    except FileNotFoundError:
+        raise SystemExit(f"no job waits in {folder}; the agent may have withdrawn it") from None
     result = ResultFile(folder)
-    performed = perform(read_job(folder), dict(os.environ), folder)
+    performed = perform(job, dict(os.environ), folder)
     result.write(performed.outcome)
     os.close(held)
     if performed.reader is not None:

@@ -11,69 +11,89 @@ from deploy_agent.domain.outcome import Outcome
 from deploy_agent.machine.runner import lock, orphan, processes
 from deploy_agent.machine.runner.job import (
     FULL,
+    JOB,
+    RESULT,
     Job,
     read_job,
     read_result,
-    remove_result,
+    withdraw_job,
     write_job,
 )
 
 LOG = "runner.log"  # what Python says when the runner itself breaks
 START_S = 30  # how long a runner may take to lock its file, where it does so itself
+TRACES = (JOB, orphan.ACTION, RESULT)  # of a start
 
 _FIRST_LOOK_S = 0.005
 _LONGEST_LOOK_S = 0.25
 _MAIN = Path(__file__).with_name("__main__.py")
 
 
-def clear(folder: Path) -> None:
-    """Forget an earlier run in `folder`; to be called before the intent of a new one is saved.
+def prepare(job: Job, folder: Path) -> None:
+    """Write down what is to be run, before the intent to run it is saved.
 
-    Otherwise an agent killed between its intent and its start would take the earlier run's
-    result for the new one's.
+    From then on `withdraw` can prove that it was not.
+
+    Args:
+        job: what to run.
+        folder: of this run alone, existing; the runner's files are kept there.
 
     Raises:
-        ActionFailed: it still runs, or what it left cannot be removed.
+        OutcomeUnknown: something was started there that nobody knows of any more.
+        ActionFailed: it cannot be written, or an action runs there.
+        OutOfSpace: the disk is too full to write it.
     """
-    os.close(_own(folder))
+    held = _own(folder)
+    try:
+        if any((folder / each).exists() for each in TRACES):
+            raise OutcomeUnknown(
+                f"an action was started in '{folder}' before, and the agent's record knows nothing"
+                " of it",
+                "Look on the computer what the action did, then assign the package again",
+            )
+        write_job(folder, job)
+    except OSError as error:
+        raise _not_started(error, folder) from error
+    finally:
+        os.close(held)
 
 
 def start(job: Job, folder: Path) -> None:
     """Start `job` in a runner that outlives this process; return as soon as it has an owner.
 
     Args:
-        job: what to run.
-        folder: the package's, existing; the runner's files are kept there.
+        job: what was prepared.
+        folder: where.
 
     Raises:
         ActionFailed: it could not be started, or an earlier one still runs. Nothing was run.
-        OutOfSpace: the disk is too full to write down what to run. Nothing was run.
+        OutOfSpace: the disk is too full to start it. Nothing was run.
     """
     held = _own(folder)
     try:
-        write_job(folder, job)
         _spawn(job, folder, held)
     except OSError as error:
-        raise _not_started(error, folder) from error
+        if withdraw_job(folder):
+            raise _not_started(error, folder) from error
     finally:
         os.close(held)
     if sys.platform == "win32":
         _await_owner(folder)
 
 
+def withdraw(folder: Path) -> bool:
+    """Return whether nothing of what was prepared in `folder` was run; then nothing will be."""
+    return withdraw_job(folder)
+
+
 def _own(folder: Path) -> int:
-    """Return the lock of `folder`, with nothing left of an earlier run."""
+    """Return the lock of `folder`."""
     try:
         held = lock.take(folder)
     except OSError as error:
         raise _not_started(error, folder) from error
     if held is None:
         raise ActionFailed(f"an action still runs in '{folder}'", "Wait for its end")
-    try:
-        remove_result(folder)
-    except OSError as error:
-        os.close(held)
-        raise _not_started(error, folder) from error
     return held
 
 
@@ -162,7 +182,7 @@ def _spawn(job: Job, folder: Path, held: int) -> None:
 def _await_owner(folder: Path) -> None:
     deadline = time.monotonic() + START_S
     while not is_running(folder) and outcome(folder) is None:
-        if time.monotonic() > deadline:
+        if time.monotonic() > deadline and withdraw_job(folder):
             raise ActionFailed(
                 f"the runner did not start within {START_S} s{_log_end(folder)}",
                 "Look at the agent's installation",

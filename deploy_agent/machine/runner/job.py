@@ -1,4 +1,10 @@
-"""The files between the agent and the runner: `job.json` on the way in, `result.json` back."""
+"""The files between the agent and the runner: a job on the way in, `result.json` back.
+
+A job's name says what became of it: it is `waiting.json` until the runner takes it by making it
+`job.json`, before it starts anything, or the agent withdraws it by making it `void.json`. A rename
+has one winner, so nothing starts after that. Only a file that is there proves that nothing was run:
+an action may remove every trace of itself.
+"""
 
 import errno
 import json
@@ -12,7 +18,9 @@ from deploy_agent.domain.errors import OutcomeUnknown
 from deploy_agent.domain.outcome import Outcome
 from deploy_agent.wire.terms import Action
 
+WAITING = "waiting.json"
 JOB = "job.json"
+VOID = "void.json"
 RESULT = "result.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _PART = ".part"
@@ -42,7 +50,7 @@ class Job(NamedTuple):
 
 
 def write_job(folder: Path, job: Job) -> None:
-    """Write `job.json`, readable by nobody else: commands hold secrets.
+    """Write `waiting.json`, readable by nobody else: commands hold secrets.
 
     Raises:
         OSError: it could not be written.
@@ -55,7 +63,7 @@ def write_job(folder: Path, job: Job) -> None:
         "timeout_s": job.timeout_s,
         "grace_s": job.grace_s,
     }
-    path = folder / JOB
+    path = folder / WAITING
     part = path.with_suffix(_PART)
     descriptor = os.open(part, _NEW_FILE, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -64,6 +72,29 @@ def write_job(folder: Path, job: Job) -> None:
         os.fsync(descriptor)
     part.replace(path)
     _sync_folder(folder)
+
+
+def take_job(folder: Path) -> Job:
+    """Take the job that waits in `folder`; it is on the disk that it was taken.
+
+    Raises:
+        OSError: there is none, or it was withdrawn.
+        ValueError: it is no job.
+        LookupError: it is no job.
+    """
+    (folder / WAITING).rename(folder / JOB)
+    _sync_folder(folder)
+    return read_job(folder)
+
+
+def withdraw_job(folder: Path) -> bool:
+    """See to it that no runner takes the job of `folder` any more; whether none has."""
+    try:
+        (folder / WAITING).rename(folder / VOID)
+        _sync_folder(folder)
+    except OSError:
+        return (folder / VOID).exists()
+    return True
 
 
 def read_job(folder: Path) -> Job:
@@ -169,17 +200,6 @@ def read_result(folder: Path) -> Outcome | None:
             f"the result of the action in '{folder / RESULT}' cannot be read: {error}",
             "Look on the computer what the action did, then assign the package again",
         ) from error
-
-
-def remove_result(folder: Path) -> None:
-    """Remove what an earlier run left.
-
-    Raises:
-        OSError: it is still there.
-    """
-    for path in (folder / RESULT, (folder / RESULT).with_suffix(_PART)):
-        path.unlink(missing_ok=True)
-    _sync_folder(folder)
 
 
 def _sync_folder(folder: Path) -> None:

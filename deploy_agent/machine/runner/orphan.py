@@ -41,10 +41,12 @@ class Orphan(NamedTuple):
 
 
 def note(folder: Path, pid: int) -> None:
-    """Write down that the action of `folder` is the process `pid`, which has just been started."""
+    """Write down that the action of `folder` is the process `pid`, or is about to be."""
     known = {"pid": pid, "began": _began(pid), "at": time.time()}
     with suppress(OSError):  # a disk that is full now; the action runs, and this is a second net
-        (folder / ACTION).write_text(json.dumps(known), "ascii")
+        descriptor = os.open(folder / ACTION, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(json.dumps(known))
 
 
 def find(folder: Path) -> Orphan | None:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ if sys.platform == "win32":
             creationflags=flags,
         )
 
-    def group_options() -> dict[str, Any]:
+    def group_options(started: Callable[[int], None]) -> dict[str, Any]:
         """Return what makes a program the head of a group that can be ended."""
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
         return {"creationflags": flags}
@@ -89,7 +89,8 @@ else:
 
         It gets the descriptor `lock`, forks once more, and its first process ends, so that init
         looks after the runner and the agent has no child left to wait for. A first process that
-        ends with another status than 0 has run nothing.
+        ends with another status than 0 has run nothing. One that was killed may have; then the job
+        was taken, or is still there.
 
         Raises:
             OSError: it did not start.
@@ -99,7 +100,7 @@ else:
         if status != 0 and scope:
             _warn(f"systemd gave the action no scope (status {status}); it runs without")
             status = _first_process(command, env, log, lock)
-        if status != 0:
+        if status > 0:
             raise OSError(0, f"the runner ended at once with status {status}")
 
     def _warn(text: str) -> None:
@@ -119,9 +120,15 @@ else:
             pass_fds=(lock,),
         ).wait()
 
-    def group_options() -> dict[str, Any]:
-        """Return what makes a program the head of a group that can be ended."""
-        return {"start_new_session": True, "umask": UMASK}
+    def group_options(started: Callable[[int], None]) -> dict[str, Any]:
+        """Return what makes a program the head of a group that can be ended.
+
+        Args:
+            started: told its number, in the new process; the lock is held until it has been.
+        """
+        # The runner has one thread then, so the new process may do what it wants.
+        told = {"preexec_fn": lambda: started(os.getpid())}
+        return {"start_new_session": True, "umask": UMASK, **told}
 
     def await_end(process: subprocess.Popen[bytes]) -> None:
         """Return when `process` has ended.

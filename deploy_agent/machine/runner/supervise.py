@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -49,7 +50,8 @@ def run(
         env: its environment.
         timeout_s: seconds after which the whole process group gets TERM; 0 means never.
         grace_s: seconds after which it gets KILL then.
-        started: told the number of the process, as soon as it has one.
+        started: told the number of the process; by itself, before it becomes the program, so that
+            there is no moment at which the program runs and nobody has been told.
 
     Raises:
         OSError: it could not be started.
@@ -61,10 +63,11 @@ def run(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        **processes.group_options(),
+        **processes.group_options(started),
     )
     assert process.stdout is not None
-    started(process.pid)
+    if sys.platform == "win32":
+        started(process.pid)
     tail = Tail()
     reader = threading.Thread(target=_read, args=(process.stdout, tail), daemon=True)
     reader.start()

@@ -11,8 +11,9 @@ import pytest
 from deploy_agent.domain.outcome import Outcome
 from deploy_agent.machine import runner
 from deploy_agent.machine.runner import Job
+from deploy_agent.machine.runner.client import TRACES
 from deploy_agent.wire.terms import Action
-from tests.integration.runner.packages import Start, runners
+from tests.integration.runner.packages import Start, begin, runners
 
 
 @pytest.fixture
@@ -29,7 +30,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def start(folder: Path) -> Start:
     def start(action: Action, target: str, **options: float) -> None:
         job = Job(action, target, folder / "tree", folder.parent / "agent", **options)
-        runner.start(job, folder)
+        for name in TRACES:  # as in a folder of its own
+            (folder / name).unlink(missing_ok=True)
+        begin(job, folder)
 
     return start
 

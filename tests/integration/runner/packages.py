@@ -7,6 +7,8 @@ from typing import Protocol
 
 import pytest
 
+from deploy_agent.machine import runner
+from deploy_agent.machine.runner import Job
 from deploy_agent.wire.terms import Action
 from tests.support.waiting import wait_until
 
@@ -18,6 +20,12 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a 
 
 class Start(Protocol):
     def __call__(self, action: Action, target: str, **options: float) -> None: ...
+
+
+def begin(job: Job, folder: Path) -> None:
+    """Prepare and start, as the agent does with its intent in between."""
+    runner.prepare(job, folder)
+    runner.start(job, folder)
 
 
 def runners(folder: Path) -> list[int]:

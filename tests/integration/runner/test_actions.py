@@ -12,7 +12,7 @@ from deploy_agent.domain.outcome import Outcome, judge
 from deploy_agent.machine import runner
 from deploy_agent.machine.runner import Job
 from deploy_agent.wire.terms import Action
-from tests.integration.runner.packages import alive, root_only, runners, script
+from tests.integration.runner.packages import alive, begin, root_only, runners, script
 from tests.support.waiting import wait_until
 
 
@@ -190,7 +190,7 @@ def test_a_file_system_that_runs_nothing(tmp_path: Path) -> None:
     try:
         (disk / "tree").mkdir()
         script(disk, "setup.sh", "#!/bin/sh\n")
-        runner.start(Job(Action.LAUNCH, "setup.sh", disk / "tree", disk), disk)
+        begin(Job(Action.LAUNCH, "setup.sh", disk / "tree", disk), disk)
         found = runner.wait(disk, 20)
     finally:
         subprocess.run(["umount", "-l", disk], check=True)

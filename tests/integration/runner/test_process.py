@@ -15,7 +15,15 @@ from deploy_agent.domain.outcome import Outcome, judge
 from deploy_agent.machine import runner
 from deploy_agent.machine.runner import Job
 from deploy_agent.wire.terms import Action
-from tests.integration.runner.packages import ROOT, Start, children, root_only, runner_of, runners
+from tests.integration.runner.packages import (
+    ROOT,
+    Start,
+    begin,
+    children,
+    root_only,
+    runner_of,
+    runners,
+)
 from tests.support.waiting import wait_until
 
 
@@ -26,22 +34,46 @@ def test_running_then_ended(folder: Path, start: Start) -> None:
     assert runner.outcome(folder) is None
     assert runner.wait(folder, 0) is None
     assert runner.wait(folder, 0.05) is None
-    with pytest.raises(ActionFailed, match="still runs"):
-        start(Action.EXECUTE, "true")
-    with pytest.raises(ActionFailed, match="still runs"):
-        runner.clear(folder)
+    job = Job(Action.EXECUTE, "true", folder / "tree", folder)
+    for again in (runner.prepare, runner.start):
+        with pytest.raises(ActionFailed, match="still runs"):
+            again(job, folder)
     go.touch()
     assert runner.wait(folder) == runner.outcome(folder)
     wait_until(lambda: not runner.is_running(folder), "the lock goes after the result")
 
 
-def test_a_second_run_forgets_the_first(folder: Path, run: Callable[..., Outcome]) -> None:
+@pytest.mark.parametrize("left", ["job.json", "action.json", "result.json"])
+def test_nothing_starts_where_something_was_started(
+    folder: Path, run: Callable[..., Outcome], left: str
+) -> None:
     assert run(Action.EXECUTE, "exit 1").exit_code == 1
-    assert run(Action.EXECUTE, "exit 2").exit_code == 2
-    runner.clear(folder)
-    assert runner.outcome(folder) is None
-    with pytest.raises(OutcomeUnknown):
-        runner.wait(folder, 1)
+    wait_until(lambda: not runner.is_running(folder), "the lock goes after the result")
+    for name in {"job.json", "action.json", "result.json"} - {left}:
+        (folder / name).unlink()
+    with pytest.raises(OutcomeUnknown, match=r"was started in .* before"):
+        runner.prepare(Job(Action.EXECUTE, "true", folder / "tree", folder), folder)
+
+
+def test_what_waits_can_be_withdrawn_and_starts_no_more(folder: Path) -> None:
+    job = Job(Action.EXECUTE, f"touch {folder}/ran", folder / "tree", folder)
+    runner.prepare(job, folder)
+    assert not runner.is_running(folder)
+    assert runner.withdraw(folder)
+    assert runner.withdraw(folder), "it stays so"
+    runner.start(job, folder)
+    with pytest.raises(OutcomeUnknown, match="no job waits"):
+        runner.wait(folder, 20)
+    assert runner.withdraw(folder)
+    assert not (folder / "ran").exists()
+
+
+def test_what_was_taken_cannot_be_withdrawn(folder: Path, run: Callable[..., Outcome]) -> None:
+    run(Action.EXECUTE, "true")
+    assert not runner.withdraw(folder)
+    for name in ("job.json", "action.json", "result.json", "run.lock", "runner.log"):
+        (folder / name).unlink()
+        assert not runner.withdraw(folder), f"an action that removes {name} was not run"
 
 
 AGENT = """
@@ -51,7 +83,9 @@ from deploy_agent.machine import runner
 from deploy_agent.machine.runner import Job
 from deploy_agent.wire.terms import Action
 folder = Path(sys.argv[1])
-runner.start(Job(Action.EXECUTE, sys.argv[2], folder / "tree", Path("/")), folder)
+job = Job(Action.EXECUTE, sys.argv[2], folder / "tree", Path("/"))
+runner.prepare(job, folder)
+runner.start(job, folder)
 print("started", flush=True)
 sys.stdin.read()
 """
@@ -189,7 +223,7 @@ def test_an_action_that_fills_the_disk_still_has_its_result(small_disk: Path) ->
     folder = small_disk / "1800000001"
     (folder / "tree").mkdir(parents=True)
     command = "seq 20000; cat /dev/zero > full; exit 7"
-    runner.start(Job(Action.EXECUTE, command, folder / "tree", folder), folder)
+    begin(Job(Action.EXECUTE, command, folder / "tree", folder), folder)
     found = runner.wait(folder, 20)
     assert found is not None
     assert (found.exit_code, found.output, found.truncated) == (7, "", True)
@@ -201,5 +235,5 @@ def test_a_full_disk_starts_nothing(small_disk: Path) -> None:
     (folder / "tree").mkdir(parents=True)
     subprocess.run(["sh", "-c", f"cat /dev/zero > {small_disk}/full"], check=False)
     with pytest.raises(OutOfSpace):
-        runner.start(Job(Action.EXECUTE, "touch ran", folder / "tree", folder), folder)
+        begin(Job(Action.EXECUTE, "touch ran", folder / "tree", folder), folder)
     assert not (folder / "tree/ran").exists()

@@ -124,7 +124,8 @@ def test_killed_between_intent_and_start_nothing_is_unknown(pc: Computer) -> Non
 
 
 @pytest.mark.parametrize(
-    ("what", "restarted"), [("run-1", False), ("run-1/job.json", False), ("run-1", True)]
+    ("what", "restarted"),
+    [("run-1", False), ("run-1/job.json", False), ("run-1", True), ("run-1/job.json", True)],
 )
 def test_an_action_that_removes_its_own_traces_is_not_repeated(
     pc: Computer, what: str, restarted: bool
@@ -145,6 +146,33 @@ def test_an_action_that_removes_its_own_traces_is_not_repeated(
     pc.once()
     assert len(pc.runner.started) == 1
     assert pc.server.codes == ["ERR_DONE_FAILED"]
+
+
+def test_a_runner_that_ends_before_it_begins_is_started_again(pc: Computer) -> None:
+    pc.runner.stillborn = 3
+    pc.once()
+    assert pc.server.codes == ["SUCCESS"]
+    assert len(pc.runner.started) == 1
+
+
+def test_runners_that_never_begin_are_not_started_for_ever(pc: Computer) -> None:
+    pc.runner.stillborn = 99
+    pc.once()
+    assert pc.server.codes == ["ERR_EXECUTE"]
+    assert pc.runner.started == []
+    assert pc.runner.stillborn == 94
+
+
+def test_runners_are_counted_in_a_row(pc: Computer) -> None:
+    pc.server.set_info(replace(pc.server.info(), retry_codes=(75,)))
+    pc.runner.exit_codes = [75, 0]
+    pc.runner.stillborn = 4
+    pc.once()
+    pc.clock.advance(hours=1)
+    pc.runner.stillborn = 4
+    pc.once()
+    assert pc.server.codes == ["SUCCESS"]
+    assert len(pc.runner.started) == 2
 
 
 def test_a_store_whose_end_is_never_known_is_not_tried_for_ever(pc: Computer) -> None:

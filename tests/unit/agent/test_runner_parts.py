@@ -180,9 +180,24 @@ def test_tail_does_not_begin_inside_a_character() -> None:
 def test_job_is_read_as_it_was_written_and_hidden(tmp_path: Path) -> None:
     written = Job(Action.STORE, 'é "<&>\n\ud800', tmp_path / "é", Path("/agent"), 0.5, 2.5)
     files.write_job(tmp_path, written)
+    assert [path.name for path in tmp_path.iterdir()] == ["waiting.json"]
+    assert files.take_job(tmp_path) == written
     assert files.read_job(tmp_path) == written
     assert os.stat(tmp_path / "job.json").st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["job.json"]
+
+
+def test_a_job_is_taken_or_withdrawn_and_never_both(tmp_path: Path) -> None:
+    written = Job(Action.EXECUTE, "true", tmp_path, tmp_path)
+    assert not files.withdraw_job(tmp_path), "where nothing waits, nothing is proved"
+    files.write_job(tmp_path, written)
+    assert files.withdraw_job(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        files.take_job(tmp_path)
+    (tmp_path / "void.json").unlink()
+    files.write_job(tmp_path, written)
+    files.take_job(tmp_path)
+    assert not files.withdraw_job(tmp_path)
 
 
 outcomes = st.builds(
@@ -209,9 +224,7 @@ def test_result_is_read_as_it_was_written(outcome: Outcome) -> None:
         files.ResultFile(folder).write(outcome)
         assert files.read_result(folder) == outcome
         assert os.stat(folder / "result.json").st_mode & 0o777 == 0o600
-        files.remove_result(folder)
-        assert files.read_result(folder) is None
-        assert list(folder.iterdir()) == []
+        assert [each.name for each in folder.iterdir()] == ["result.json"]
 
 
 def test_no_character_breaks_the_result(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_the_runner_is_tied_to_nothing(monkeypatch: pytest.MonkeyPatch, refuse: 
 
 def test_an_action_heads_a_group_without_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
     processes = on_windows("deploy_agent.machine.runner.processes", monkeypatch)
-    assert processes.group_options() == {
+    assert processes.group_options(lambda _: None) == {
         "creationflags": FLAGS["CREATE_NEW_PROCESS_GROUP"] | FLAGS["CREATE_NO_WINDOW"]
     }
 
