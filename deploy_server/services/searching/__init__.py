@@ -1,5 +1,6 @@
-"""What helps people to search: saved searches."""
+"""What helps people to search: completion of what they write, and searches they saved."""
 
+from deploy_server.services.searching.completing import Completion, Suggestion, complete
 from deploy_server.services.searching.saved import (
     Reader,
     SavedView,
@@ -8,4 +9,13 @@ from deploy_server.services.searching.saved import (
     save_search,
 )
 
-__all__ = ["Reader", "SavedView", "delete_search", "list_searches", "save_search"]
+__all__ = [
+    "Completion",
+    "Reader",
+    "SavedView",
+    "Suggestion",
+    "complete",
+    "delete_search",
+    "list_searches",
+    "save_search",
+]

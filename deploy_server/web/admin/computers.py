@@ -23,6 +23,7 @@ from deploy_server.services.computers import ComputerPage, ComputerRow
 from deploy_server.storage.search import search_clause
 from deploy_server.web.admin.searches import reader
 from deploy_server.web.columns import COLUMNS, cell_text, choose_columns, chosen_columns
+from deploy_server.web.criteria import builder
 from deploy_server.web.database import db, reading_session
 from deploy_server.web.formats import csv_line, defused, plural
 from deploy_server.web.pages import PAGE_SIZE, listing, row_id
@@ -86,6 +87,7 @@ def index() -> ResponseReturnValue:
         saved=searching.list_searches(db.session(), reader()),
         columns=chosen_columns(),
         all_columns=COLUMNS,
+        builder=builder(asked.query, found.error),
         unfiltered=not asked.query,
     )
     return page, 200 if found.page else 422

@@ -1,12 +1,16 @@
-"""Saved searches: kept with a name, shared, deleted."""
+"""What helps to search: completion, the criteria builder, searches saved under a name."""
 
-from flask import Blueprint, flash, redirect, request, url_for
+from dataclasses import asdict
+
+from flask import Blueprint, flash, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from deploy_server.domain.errors import Forbidden
+from deploy_server.domain.search.writing import Criterion, write
 from deploy_server.services import searching
 from deploy_server.services.searching import Reader
 from deploy_server.web.database import db
+from deploy_server.web.errors import wants_html
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
@@ -31,6 +35,34 @@ def save() -> ResponseReturnValue:
     )
     flash(f"The search {name} is saved.", "success")
     return redirect(url_for("console.computers.index", q=query.strip()))
+
+
+@blueprint.get("/complete")
+@needs(Right.READ)
+def complete() -> ResponseReturnValue:
+    """Say what may stand where somebody writes; the values are those that they may see."""
+    text = request.args.get("q", "")
+    found = searching.complete(
+        db.session(),
+        text,
+        request.args.get("at", len(text), type=int),
+        perimeter=person().perimeter,
+        all_groups=person().may(Right.EDIT_GROUPS),
+    )
+    suggestions = [asdict(each) for each in found.suggestions]
+    return jsonify(start=found.start, suggestions=suggestions)
+
+
+@blueprint.get("/criteria")
+@needs(Right.READ)
+def criteria() -> ResponseReturnValue:
+    """Write the expression of the criteria builder: for its script, or search for it."""
+    columns = [request.args.getlist(name) for name in ("field", "of", "operator", "value")]
+    rows = [Criterion(*each) for each in zip(*columns, strict=False) if each[0]]
+    text = write(rows, request.args.get("join", "and"))
+    if wants_html():
+        return redirect(url_for("console.computers.index", q=text or None))
+    return jsonify(expression=text)
 
 
 @blueprint.post("/<int:search_id>/delete")

@@ -47,6 +47,8 @@ LEAST: dict[str, str] = {
     "computers.show": "viewer",
     "computers.columns": "viewer",
     "computers.export": "viewer",
+    "searches.complete": "viewer",
+    "searches.criteria": "viewer",
     "searches.save": "viewer",
     "searches.delete": "viewer",
     "computers.deployments": "viewer",
