@@ -129,6 +129,7 @@ class PackageRecord:
         failures: fetches in a row without any answer.
         retry_at: no fetch before this, UTC.
         problem: why the last fetch failed, for people.
+        info_sha256: of the info file that the package goes by, hex; '' where there is none yet.
         reread: the info file has to be read again before anything else.
         doubt: what is wrong with the joined package, unless another info file says otherwise.
         fresh: caches are to be passed by, since the package was edited.
@@ -152,6 +153,7 @@ class PackageRecord:
     failures: int = 0
     retry_at: datetime | None = None
     problem: str = ""
+    info_sha256: str = ""
     reread: bool = False
     doubt: str = ""
     fresh: bool = False

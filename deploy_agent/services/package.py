@@ -4,6 +4,7 @@ Every method leaves the disk so that a kill right after it, or anywhere within i
 and repeats nothing but harmless work.
 """
 
+import hashlib
 import logging
 from contextlib import suppress
 from dataclasses import replace
@@ -47,6 +48,7 @@ class Package:
         self._observer = observer
         self.silences = 0
         self._info: InfoFile | None = None
+        self._refused: bytes | None = None  # what was found in the info file's place, and is none
         self._present: set[int] | None = None
         self._next = 1
 
@@ -72,15 +74,23 @@ class Package:
 
     @property
     def info(self) -> InfoFile | None:
-        """What its info file says; None while there is none that can be read."""
+        """What its info file says; None while there is none that can be read and was served."""
         if self._info is None:
             data = self.store.read_file(self.id, INFO_FILE)
-            if data is not None:
-                try:
-                    self._info = parse_info(data)
-                except WireError as error:
-                    log.warning("package %s: its info file on disk is damaged: %s", self.id, error)
+            if data is not None and data != self._refused:
+                self._info = self._understood(data)
+                self._refused = data if self._info is None else None
         return self._info
+
+    def _understood(self, data: bytes) -> InfoFile | None:
+        if self.record.info_sha256 not in ("", _sha256(data)):
+            log.warning("package %s: its info file was changed on the disk; fetching it", self.id)
+            return None
+        try:
+            return parse_info(data)
+        except WireError as error:
+            log.warning("package %s: its info file on disk is damaged: %s", self.id, error)
+            return None
 
     @property
     def needs_info(self) -> bool:
@@ -245,8 +255,13 @@ class Package:
         """
         self.answered(INFO_FILE)
         known = self.store.read_file(self.id, INFO_FILE)
+        served = _sha256(data)
         if self.state is not State.OFFERED:
-            if data == known:
+            if data == known or served == self.record.info_sha256:
+                if data != known:  # it was changed on the disk, or is gone from there
+                    self.store.save_file(self.id, INFO_FILE, data)
+                self._info = info
+                self.look_again()
                 self._confirmed(now)
                 return
             log.info("package %s: it was edited; starting over", self.id)
@@ -273,7 +288,10 @@ class Package:
         self.look_again()
         log.info("package %s: info file read, %s", self.id, _summary(info))
         self.apply(
-            Event.INFO_READ if info.fragments else Event.INFO_READ_NO_FILE, reread=False, doubt=""
+            Event.INFO_READ if info.fragments else Event.INFO_READ_NO_FILE,
+            info_sha256=served,
+            reread=False,
+            doubt="",
         )
 
     def _confirmed(self, now: datetime) -> None:
@@ -294,6 +312,10 @@ class Package:
 
     def _changed(self, **changes: Any) -> PackageRecord:
         return replace(self.record, **changes)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _summary(info: InfoFile) -> str:

@@ -1,5 +1,7 @@
 """Packages that are edited on the way, and digests that do not fit: info is asked again."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from deploy_agent.domain.errors import (
     TlsRefused,
     TooSlow,
 )
+from deploy_agent.domain.state import State
+from deploy_agent.services.once import run_once
 from deploy_agent.wire.info import write_info
-from tests.support.computer import Computer
+from tests.support.computer import AT_ONCE, Computer, bring_to
 from tests.support.simulator import CONTENT
 
 ID = "1800000001"
@@ -127,3 +131,44 @@ def test_a_wrong_digest_waits_where_nobody_answers(pc: Computer) -> None:
     pc.server.fail("info", wrong)
     pc.once()
     assert pc.server.codes == ["ERR_BAD_DIGEST"]
+
+
+# An info file that is not what the server served: a damaged disk, or somebody at the computer.
+
+
+@pytest.mark.parametrize(
+    "change", [lambda data: data.replace(b"run.sh", b"rm.sh"), lambda data: data[:50], None]
+)
+@pytest.mark.parametrize("state", [State.DOWNLOADING, State.COMPLETE, State.UNPACKED])
+def test_what_is_changed_on_the_disk_is_not_gone_by(
+    pc: Computer, state: State, change: Callable[[bytes], bytes] | None
+) -> None:
+    if state is State.DOWNLOADING:
+        at_fragment_2(pc)
+    else:
+        bring_to(pc, state)
+    path = pc.store.path(ID, "info")
+    served = path.read_bytes()
+    path.write_bytes(change(served)) if change is not None else path.unlink()
+    fragments = pc.files() & {f"{ID}-1", f"{ID}-2", f"{ID}-3"}
+    pc.server.fail("info", SILENT[0])
+    pc.once()
+    assert pc.runner.started == []
+    pc.server.faults.clear()
+    agent = pc.agent(AT_ONCE)
+    agent.standings()  # looks at everything before the file is back
+    run_once(agent, pc.clock, wait=False)
+    assert [each.target for each in pc.runner.started] == ["run.sh"]
+    assert pc.server.status() == "SUCCESS"
+    assert not fragments & set(pc.server.asked()), "what was good was fetched again"
+
+
+def test_a_record_of_an_older_agent_says_nothing_of_the_info_file(pc: Computer) -> None:
+    bring_to(pc, State.UNPACKED)
+    path = pc.store.path(ID, "record.json")
+    record = json.loads(path.read_bytes())
+    del record["info_sha256"]
+    path.write_text(json.dumps(record))
+    pc.once()
+    assert pc.server.status() == "SUCCESS"
+    assert "info" not in pc.server.asked()
