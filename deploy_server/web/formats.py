@@ -17,6 +17,7 @@ from flask import Flask
 from deploy_agent.wire.result import WAITING, ResultClass, ResultCode
 from deploy_agent.wire.terms import Action
 from deploy_server.domain import telling
+from deploy_server.domain.search.writing import quoted
 from deploy_server.storage.types import utc_text
 
 OS_LABELS = {
@@ -126,6 +127,7 @@ def init_formats(app: Flask) -> None:
         number=lambda number: f"{number:,}",
         os_label=lambda family: OS_LABELS.get(family, family),
         plural=plural,
+        quoted=quoted,
         section_label=lambda name: SECTION_LABELS.get(name, name.replace("_", " ").capitalize()),
         sentence=sentence,
         short_number=short_number,

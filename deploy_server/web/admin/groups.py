@@ -1,17 +1,15 @@
 """Groups: make them, say who is in, see what they are given."""
 
-from typing import Any
-
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import select
 
-from deploy_agent.wire.result import ResultClass
 from deploy_server.domain.errors import Conflict, NotFound, SpecError
-from deploy_server.services import assigning, computers, fleet, groups, status
+from deploy_server.domain.group import check_expression
+from deploy_server.services import assigning, computers, fleet, group_lists, groups
 from deploy_server.services.assigning import Selection
+from deploy_server.services.group_lists import GroupPackage
 from deploy_server.services.groups import GroupRow
-from deploy_server.storage.models import Group, GroupAssignment, Package
+from deploy_server.storage.models import Group
 from deploy_server.web.database import db
 from deploy_server.web.formats import class_slices, plural
 from deploy_server.web.pages import PAGE_SIZE, listing, row_id
@@ -26,29 +24,37 @@ blueprint = Blueprint("groups", __name__, url_prefix="/groups")
 @blueprint.get("")
 @needs(Right.READ)
 def index() -> ResponseReturnValue:
-    """List the groups."""
-    return _list({}, {})
+    """List the groups; an expression in the address begins a new dynamic one."""
+    wanted = request.args.get("expression", "").strip()
+    return _list({"kind": "dynamic", "expression": wanted} if wanted else {}, {})
 
 
 @blueprint.post("")
 @needs(Right.EDIT_GROUPS)
 def add() -> ResponseReturnValue:
     """Make a group, static or dynamic."""
-    values = {name: request.form.get(name, "") for name in ("name", "description", "visible")}
+    names = ("name", "description", "visible", "kind", "expression")
+    values = {name: request.form.get(name, "") for name in names}
+    dynamic = values["kind"] == "dynamic"
     try:
         made = groups.add_group(
             db.session(),
             values["name"],
+            expression=values["expression"] if dynamic else None,
             description=values["description"],
-            visible=bool(values["visible"]),
+            visible=bool(values["visible"]) and not dynamic,
             actor=person().name,
             now=services().now(),
         )
     except SpecError as error:
-        return _list(values, {error.field: str(error)}), 422
+        return _list(values, {error.field: str(error)}, error), 422
     except Conflict as error:
         return _list(values, {"name": str(error)}), 409
-    flash(f"The group {made.name} is there. Put computers into it.", "success")
+    if dynamic:
+        said = f"The group {made.name} is there, with {plural(made.members, 'computer')} now."
+    else:
+        said = f"The group {made.name} is there. Put computers into it."
+    flash(said, "success")
     return redirect(url_for(".show", group_id=made.id))
 
 
@@ -62,19 +68,27 @@ def show(group_id: int) -> ResponseReturnValue:
 @blueprint.post("/<int:group_id>")
 @needs(Right.EDIT_GROUPS)
 def edit(group_id: int) -> ResponseReturnValue:
-    """Change a group."""
+    """Change a group; another expression is shown with whom it reaches before it counts."""
     group = _group(group_id)
+    dynamic = group.kind == "dynamic"
+    expression = request.form.get("expression", group.expression).strip() if dynamic else None
     try:
+        if expression not in (None, group.expression) and not request.form.get("confirmed"):
+            reach = group_lists.expression_reach(
+                db.session(), check_expression(expression), now=services().now()
+            )
+            return _page(group, {}, changing=(expression or "", reach)), 409
         changed = groups.edit_group(
             db.session(),
             group.name,
             new_name=request.form.get("name", ""),
+            expression=expression,
             description=request.form.get("description", ""),
-            visible=bool(request.form.get("visible")),
+            visible=bool(request.form.get("visible")) and not dynamic,
             now=services().now(),
         )
     except SpecError as error:
-        return _page(group, {error.field: str(error)}), 422
+        return _page(group, {error.field: str(error)}, error=error), 422
     except Conflict as error:
         return _page(group, {"name": str(error)}), 409
     flash(f"The group {changed.name} is changed.", "success")
@@ -137,7 +151,7 @@ def ask_unassign(group_id: int) -> ResponseReturnValue:
     """Show what taking a package back from a group would touch."""
     group = _group(group_id)
     package = request.args.get("package", type=row_id)
-    found = [row for row in _assigned(group) if row["package"].id == package]
+    found = [row for row in _assigned(group) if row.package.id == package]
     if not found:
         raise NotFound("the group is not given that package", "Reload the group's page")
     return render_template("groups/unassign.html", section="groups", group=group, row=found[0])
@@ -221,26 +235,11 @@ def _groups() -> list[GroupRow]:
     )
 
 
-def _assigned(group: GroupRow) -> list[dict[str, Any]]:
+def _assigned(group: GroupRow) -> list[GroupPackage]:
     """The packages that the group is given, with how far they are."""
-    session, now, perimeter = db.session(), services().now(), person().perimeter
-    rows = session.scalars(
-        select(GroupAssignment)
-        .where(GroupAssignment.group_id == group.id)
-        .order_by(GroupAssignment.assigned_at.desc())
-    ).all()
-    found = []
-    for row in rows:
-        parts = status.statistics(session, row.package_id, by="group", now=now, perimeter=perimeter)
-        mine = next((each for each in parts if each.key == group.name), None)
-        found.append({
-            "assignment": row,
-            "package": session.get_one(Package, row.package_id),
-            "total": mine.total if mine else 0,
-            "waiting": mine.by_class.get(ResultClass.WAITING, 0) if mine else 0,
-            "slices": class_slices(mine.by_class) if mine else [],
-        })  # fmt: skip
-    return found
+    return group_lists.group_packages(
+        db.session(), group.id, now=services().now(), perimeter=person().perimeter
+    )
 
 
 def _choose(picked: Picked, moved: str = "") -> str:
@@ -254,17 +253,25 @@ def _choose(picked: Picked, moved: str = "") -> str:
     )
 
 
-def _list(values: dict[str, str], problems: dict[str, str]) -> str:
+def _list(values: dict[str, str], problems: dict[str, str], error: SpecError | None = None) -> str:
+    empty = {"name": "", "description": "", "visible": "", "kind": "static", "expression": ""}
     return render_template(
         "groups/index.html",
         section="groups",
         groups=_groups(),
-        values={"name": "", "description": "", "visible": "", **values},
+        values={**empty, **values},
         problems=problems,
+        error=error if error and error.field == "expression" else None,
     )
 
 
-def _page(group: GroupRow, problems: dict[str, str]) -> str:
+def _page(
+    group: GroupRow,
+    problems: dict[str, str],
+    *,
+    changing: tuple[str, int] | None = None,
+    error: SpecError | None = None,
+) -> str:
     asked = listing("name")
     page = groups.group_members(
         db.session(),
@@ -276,6 +283,8 @@ def _page(group: GroupRow, problems: dict[str, str]) -> str:
         page=asked.page,
         page_size=PAGE_SIZE,
     )
+    row = db.session().get_one(Group, group.id)
+    sent = request.form if problems or changing else {}
     return render_template(
         "groups/show.html",
         section="groups",
@@ -283,5 +292,13 @@ def _page(group: GroupRow, problems: dict[str, str]) -> str:
         page=page,
         asked=asked,
         problems=problems,
+        values={
+            name: sent.get(name, getattr(group, name))
+            for name in ("name", "description", "expression")
+        },
+        changing=changing,
+        error=error if error and error.field == "expression" else None,
+        by_hand=group_lists.set_by_hand(db.session(), row, perimeter=person().perimeter),
         packages=_assigned(group),
+        class_slices=class_slices,
     )
