@@ -18,9 +18,10 @@ say() { printf '%s\n' "$*" >&2; }
 # tests/faults: what is synced, and when          strace
 # tests/unit: systemd's own word on our unit      systemd
 # tests/integration/dialogs: windows, clicked     xvfb zenity xdotool
+# tests/integration: the locks of others          rpm dnf zypper
 # tests/browser                                   chromium
 debian_packages() {
-    echo python3-venv postgresql nginx-light curl systemd
+    echo python3-venv postgresql nginx-light curl systemd strace rpm dnf zypper
     echo ocsinventory-agent liblwp-protocol-https-perl libio-socket-ssl-perl libxml-simple-perl
     echo xvfb zenity xdotool
     # Ubuntu has Chromium as a snap only, which cannot be driven from a test's own folder:

@@ -119,6 +119,12 @@ HELPER = ROOT / "examples/packages/helpers/when-unlocked.sh"
         ("dpkg", "dpkg: error: cannot access archive", 2, 2),
         ("dnf", "Error: Failed to obtain the transaction lock", 200, 75),
         ("dnf", "error: can't create transaction lock on /var/lib/rpm/.rpm.lock (x)", 1, 75),
+        (
+            "dnf",
+            "Failed to obtain rpm transaction lock. Another one is in progress.",
+            1,
+            75,
+        ),
         ("dnf", "Error: Unable to find a match", 1, 1),
         ("zypper", "System management is locked by the application with pid 7", 7, 75),
         ("zypper", "Package 'x' not found.", 104, 104),

@@ -7,7 +7,7 @@
 # and the agent tries again in 5, 10, 20 ... 60 minutes instead of reporting a failure. LOCK_WAIT is
 # how many seconds apt waits for the lock first.
 set -u
-[ $# -gt 1 ] || { echo "usage: when-unlocked.sh apt-get|dpkg|dnf|zypper ARGUMENTS" >&2; exit 2; }
+[ $# -gt 1 ] || { echo "usage: when-unlocked.sh apt-get|dpkg|dnf|zypper|rpm ARGUMENTS" >&2; exit 2; }
 said=$(mktemp) || exit 1
 trap 'rm -f "$said" "$said.status"' EXIT
 
@@ -28,9 +28,12 @@ esac
 } | tee "$said"
 status=$(cat "$said.status")
 
-# zypper and dnf have an exit code for it. apt-get says 100 and dpkg says 2 for every fault, and a
-# look at the lock, before or after, could be a moment too early or too late.
+# zypper and dnf have an exit code for their own locks. For rpm's, and of the others, only words tell:
+# apt-get says 100, dpkg 2 and rpm 1 for every fault, and a look at the lock, before or after, could
+# be a moment too early or too late. The last ones are of zypper, which rpm's lock keeps from reading
+# what is installed, and of dnf 5.
 held="^E: Could not get lock|lock was locked by another process|can't create transaction lock"
+held="$held|Failed to cache rpm database|Failed to obtain rpm transaction lock"
 case $manager:$status in
 *:0) ;;
 zypper:7 | dnf:200 | yum:200) status=75 ;;
