@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, exists, func, literal, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from deploy_agent.wire import terms
 from deploy_agent.wire.result import ResultClass
@@ -70,6 +70,34 @@ class Withdrawn:
     word_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class WithdrawnRow:
+    """A computer that a package was taken back from."""
+
+    computer_id: int
+    computer_name: str
+    device_id: str
+    at: datetime
+    by: str
+    word_at: datetime | None
+    last_contact: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawnPage:
+    """A page of them."""
+
+    rows: tuple[WithdrawnRow, ...]
+    total: int
+    page: int
+    page_size: int
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are, at least one."""
+        return max(1, -(-self.total // self.page_size))
+
+
 def remember(
     session: Session, conditions: Sequence[ColumnElement[bool]], *, actor: str, now: datetime
 ) -> int:
@@ -100,11 +128,16 @@ def remember(
             *conditions,
             Assignment.cleared_at.is_(None),
             Assignment.status_class == ResultClass.NOTIFIED,
-            Computer.agent_key.contains(terms.OUR_AGENT_MARK.casefold(), autoescape=True),
+            can_be_told(),
         )
         .order_by(Assignment.computer_id)
     )
     return insert_missing_from(session, Withdrawal, rows)
+
+
+def can_be_told() -> ColumnElement[bool]:
+    """Return the condition that a computer's agent is one that can be told to drop something."""
+    return Computer.agent_key.contains(terms.OUR_AGENT_MARK.casefold(), autoescape=True)
 
 
 def has_cancels() -> Any:
@@ -157,13 +190,65 @@ def withdrawn_from(session: Session, computer_id: int) -> list[Withdrawn]:
 
 
 def words(session: Session, package_id: int, *, perimeter: Perimeter = None) -> dict[str, int]:
-    """Return from how many computers a package was taken back, by the agent's word for it."""
+    """Return from how many computers a package is taken back, by the agent's word for it.
+
+    A computer counts by the last time, and not where it was given the package again.
+    """
     statement = (
-        select(Withdrawal.word, func.count(Withdrawal.computer_id.distinct()))
-        .where(Withdrawal.package_id == package_id)
+        select(Withdrawal.word, func.count())
+        .where(*_last_of(package_id, perimeter))
         .group_by(Withdrawal.word)
     )
+    return {row[0]: row[1] for row in session.execute(statement)}
+
+
+def withdrawn_page(
+    session: Session,
+    package_id: int,
+    word: str,
+    *,
+    perimeter: Perimeter = None,
+    page: int = 1,
+    page_size: int = 50,
+) -> WithdrawnPage:
+    """Return the computers behind a count of `words`, what changed last first."""
+    conditions = [*_last_of(package_id, perimeter), Withdrawal.word == word]
+    total = session.scalar(select(func.count()).select_from(Withdrawal).where(*conditions))
+    rows = session.execute(
+        select(
+            Computer.id,
+            Computer.name,
+            Computer.device_id,
+            Withdrawal.at,
+            Withdrawal.by,
+            Withdrawal.word_at,
+            Computer.last_contact,
+        )
+        .join(Computer, Computer.id == Withdrawal.computer_id)
+        .where(*conditions)
+        .order_by(func.coalesce(Withdrawal.word_at, Withdrawal.at).desc(), Computer.id)
+        .limit(page_size)
+        .offset((page - 1) * page_size)
+    )
+    found = tuple(WithdrawnRow(*row) for row in rows)
+    return WithdrawnPage(found, total or 0, page, page_size)
+
+
+def _last_of(package_id: int, perimeter: Perimeter) -> list[ColumnElement[bool]]:
+    """Return the conditions of the last withdrawal of each computer that still holds."""
+    later = aliased(Withdrawal)
+    again = exists().where(
+        later.computer_id == Withdrawal.computer_id,
+        later.package_id == Withdrawal.package_id,
+        later.attempt > Withdrawal.attempt,
+    )
+    given_again = exists().where(
+        Assignment.computer_id == Withdrawal.computer_id,
+        Assignment.package_id == Withdrawal.package_id,
+        Assignment.attempt > Withdrawal.attempt,
+    )
+    found = [Withdrawal.package_id == package_id, ~again, ~given_again]
     inside = within(perimeter)
     if inside:
-        statement = statement.where(Withdrawal.computer_id.in_(select(Computer.id).where(*inside)))
-    return {row[0]: row[1] for row in session.execute(statement)}
+        found.append(Withdrawal.computer_id.in_(select(Computer.id).where(*inside)))
+    return found

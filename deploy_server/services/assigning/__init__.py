@@ -6,6 +6,8 @@ services/contact's (offers) and services/status's (counts) business.
 
 from deploy_server.services.assigning.assign import assign, assign_again, preview
 from deploy_server.services.assigning.retry import retry
+from deploy_server.services.assigning.standing import Standing, standing
+from deploy_server.services.assigning.stop import Stop, preview_stop, stop
 from deploy_server.services.assigning.targets import find_activation
 from deploy_server.services.assigning.unassign import unassign
 from deploy_server.services.assigning.views import AssignResult, Selection, Skipped
@@ -14,10 +16,15 @@ __all__ = [
     "AssignResult",
     "Selection",
     "Skipped",
+    "Standing",
+    "Stop",
     "assign",
     "assign_again",
     "find_activation",
     "preview",
+    "preview_stop",
     "retry",
+    "standing",
+    "stop",
     "unassign",
 ]

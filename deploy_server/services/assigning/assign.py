@@ -165,38 +165,52 @@ def _enter(
 def assign_again(
     session: Session,
     package_id: int,
-    computer_ids: Sequence[int],
+    computer_ids: Sequence[int] | None,
     *,
     actor: str,
     now: datetime,
     perimeter: Perimeter = None,
+    status: str | None = None,
 ) -> int:
     """Start assignments that ended in an error again, with their own force, schedule, postcmd.
+
+    Args:
+        session: not committed here.
+        package_id: of which package.
+        computer_ids: on these; None is wherever it failed.
+        actor: who does it.
+        now: UTC.
+        perimeter: tags.
+        status: only where it ended with this one.
 
     Returns:
         How many rows wait again.
     """
     attempt = allocate(session, "attempt", int(now.timestamp()))
     alive = select(Activation.id).where(Activation.ended_at.is_(None))
+    conditions = [
+        Assignment.package_id == package_id,
+        Assignment.cleared_at.is_(None),
+        Assignment.status_class == ResultClass.ERROR,
+        Assignment.activation_id.in_(alive),
+    ]
+    if status is not None:
+        conditions.append(Assignment.status == status)
+    everywhere = computer_ids is None
+    again = Selection(expression="") if everywhere else Selection(computer_ids=computer_ids)
     changed = 0
-    for computers in chosen(session, Selection(computer_ids=computer_ids), now, perimeter):
+    for computers in chosen(session, again, now, perimeter):
         result = session.execute(
             update(Assignment)
-            .where(
-                Assignment.package_id == package_id,
-                Assignment.computer_id.in_(select(Computer.id).where(computers)),
-                Assignment.cleared_at.is_(None),
-                Assignment.status_class == ResultClass.ERROR,
-                Assignment.activation_id.in_(alive),
-            )
+            .where(*conditions, Assignment.computer_id.in_(select(Computer.id).where(computers)))
             .values(**_fresh(now), attempt=attempt, assigned_at=now, assigned_by=actor)
             .execution_options(synchronize_session=False)
         )
         changed += rowcount(result)
     if not changed:
         return 0
-    again = Selection(computer_ids=computer_ids)
-    after = {**described(session, again), "attempt": attempt, "assigned": changed}
+    whom = {"failed": status or "any"} if everywhere else described(session, again)
+    after = {**whom, "attempt": attempt, "assigned": changed}
     target = str(package_id)
     audit.record(session, "package.assign_again", target, now=now, actor=actor, after=after)
     return changed

@@ -24,7 +24,7 @@ from deploy_server.services.assigning.targets import (
     find_package,
 )
 from deploy_server.services.assigning.views import Perimeter, Selection
-from deploy_server.storage.models import Assignment, Computer, Group, GroupAssignment
+from deploy_server.storage.models import Assignment, Computer, Group, GroupAssignment, Package
 from deploy_server.storage.search import Searcher, within
 from deploy_server.storage.suitability import suits
 from deploy_server.storage.upsert import insert_missing_from
@@ -107,7 +107,7 @@ class _Given:
     def take_back(self, computers: Clause, now: datetime, *, only_waiting: bool) -> int:
         """Clear the rows of these computers, and keep groups from making them."""
         number = sum(
-            self._keep_out(each, computers, now)
+            keep_out(self._session, self._package, each, computers, now)
             for each in self._session.scalars(select(GroupAssignment).where(self._shared)).all()
         )
         conditions = [
@@ -137,7 +137,9 @@ class _Given:
                 f"the group {group.name} has no assignment of the package {self._package.id}",
                 "Look at: deploy-server group show NAME",
             )
-        waiting = self._session.scalar(select(func.count()).where(self._pending(given, now)))
+        waiting = self._session.scalar(
+            select(func.count()).where(_pending(self._session, self._package, given, now))
+        )
         withdrawn = self._session.execute(
             delete(Assignment).where(
                 self._rows,
@@ -150,31 +152,36 @@ class _Given:
         self._session.flush()
         return (waiting or 0) + rowcount(withdrawn)
 
-    def _pending(self, given: GroupAssignment, now: datetime) -> Clause:
-        """Return the condition of members whom it suits and who have no row."""
-        in_group = Searcher(self._session, now).groups.by_id([given.group_id])
-        rows = select(Assignment.computer_id).where(Assignment.package_id == self._package.id)
-        return and_(Computer.id > 0, in_group, suits(self._package), Computer.id.not_in(rows))
 
-    def _keep_out(self, given: GroupAssignment, computers: Clause, now: datetime) -> int:
-        row: dict[str, Any] = {
-            "package_id": given.package_id,
-            "activation_id": given.activation_id,
-            "group_id": given.group_id,
-            "attempt": given.attempt,
-            "status": WAITING,
-            "status_class": int(ResultClass.WAITING),
-            "since": given.assigned_at,
-            "force": given.force,
-            "schedule": given.schedule,
-            "postcmd": given.postcmd,
-            "assigned_at": given.assigned_at,
-            "assigned_by": given.assigned_by,
-            "cleared_at": now,
-        }
-        members = (
-            select(Computer.id.label("computer_id"), *as_columns(row))
-            .where(self._pending(given, now), computers)
-            .order_by(Computer.id)
-        )
-        return insert_missing_from(self._session, Assignment, members)
+def keep_out(
+    session: Session, package: Package, given: GroupAssignment, computers: Clause, now: datetime
+) -> int:
+    """Give members of a group that wait without a row a cleared one; how many there were."""
+    row: dict[str, Any] = {
+        "package_id": given.package_id,
+        "activation_id": given.activation_id,
+        "group_id": given.group_id,
+        "attempt": given.attempt,
+        "status": WAITING,
+        "status_class": int(ResultClass.WAITING),
+        "since": given.assigned_at,
+        "force": given.force,
+        "schedule": given.schedule,
+        "postcmd": given.postcmd,
+        "assigned_at": given.assigned_at,
+        "assigned_by": given.assigned_by,
+        "cleared_at": now,
+    }
+    members = (
+        select(Computer.id.label("computer_id"), *as_columns(row))
+        .where(_pending(session, package, given, now), computers)
+        .order_by(Computer.id)
+    )
+    return insert_missing_from(session, Assignment, members)
+
+
+def _pending(session: Session, package: Package, given: GroupAssignment, now: datetime) -> Clause:
+    """Return the condition of members whom it suits and who have no row."""
+    in_group = Searcher(session, now).groups.by_id([given.group_id])
+    rows = select(Assignment.computer_id).where(Assignment.package_id == package.id)
+    return and_(Computer.id > 0, in_group, suits(package), Computer.id.not_in(rows))

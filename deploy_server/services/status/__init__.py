@@ -7,9 +7,11 @@ has no row yet (contract.md 5, Assigning).
 
 from deploy_server.services.status.computer import computer_deployments, computer_history
 from deploy_server.services.status.counts import package_status, package_statuses, statistics
-from deploy_server.services.status.lists import recent_failures, results
+from deploy_server.services.status.lists import each_result, results
 from deploy_server.services.status.validation import validate
 from deploy_server.services.status.views import (
+    EVERYTHING,
+    NO_GROUP,
     Deployment,
     HistoryRow,
     PackageStatus,
@@ -17,9 +19,12 @@ from deploy_server.services.status.views import (
     ResultRow,
     Slice,
     Validation,
+    Wanted,
 )
 
 __all__ = [
+    "EVERYTHING",
+    "NO_GROUP",
     "Deployment",
     "HistoryRow",
     "PackageStatus",
@@ -27,11 +32,12 @@ __all__ = [
     "ResultRow",
     "Slice",
     "Validation",
+    "Wanted",
     "computer_deployments",
     "computer_history",
+    "each_result",
     "package_status",
     "package_statuses",
-    "recent_failures",
     "results",
     "statistics",
     "validate",

@@ -15,11 +15,9 @@ from deploy_server.services.status.rows import (
     pending_by_group,
     through_groups,
 )
-from deploy_server.services.status.views import PackageStatus, Perimeter, Slice
+from deploy_server.services.status.views import NO_GROUP, PackageStatus, Perimeter, Slice
 from deploy_server.storage.models import Assignment, Computer, Group
 from deploy_server.storage.search import within
-
-NO_GROUP = ""
 
 _Counted = Iterable[tuple[str, int, int]]  # key, class, computers
 

@@ -1,10 +1,12 @@
 """The computers behind the numbers."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, String, func, literal, select, union_all
+from sqlalchemy import CompoundSelect, Select, String, func, literal, select, type_coerce, union_all
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import WAITING, ResultClass
@@ -18,12 +20,21 @@ from deploy_server.services.status.rows import (
     pending_by_group,
     through_groups,
 )
-from deploy_server.services.status.views import Perimeter, ResultPage, ResultRow
+from deploy_server.services.status.views import (
+    EVERYTHING,
+    NO_GROUP,
+    Perimeter,
+    ResultPage,
+    ResultRow,
+    Wanted,
+)
 from deploy_server.storage.models import Assignment, Computer, Group, Package
 from deploy_server.storage.search import within
 from deploy_server.storage.types import Key, UtcDateTime
 
 PAGE_SIZE_MAX = 1000
+
+_WHEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2})?\Z", re.ASCII)
 
 
 def results(
@@ -31,8 +42,7 @@ def results(
     package_id: int,
     *,
     now: datetime,
-    status: str | None = None,
-    status_class: ResultClass | None = None,
+    wanted: Wanted = EVERYTHING,
     perimeter: Perimeter = None,
     page: int = 1,
     page_size: int = 50,
@@ -41,20 +51,11 @@ def results(
 
     Raises:
         NotFound: no such package.
-        SpecError: field `page`.
+        SpecError: field `page`, or `when`.
     """
     if page < 1 or not 1 <= page_size <= PAGE_SIZE_MAX:
         raise SpecError("page", f"there is no page {page} of {page_size} rows", "Count from 1")
-    package = find_package(session, package_id)
-    conditions = counted([package_id], perimeter)
-    if status is not None:
-        conditions.append(Assignment.status == status)
-    if status_class is not None:
-        conditions.append(Assignment.status_class == status_class)
-    parts: list[Select[*tuple[Any, ...]]] = [_with_row().where(*conditions)]
-    if status in (None, WAITING) and status_class in (None, ResultClass.WAITING):
-        parts += _without_row(session, package, now, perimeter)
-    found = union_all(*parts).subquery()
+    found = _found(session, package_id, wanted, now, perimeter).subquery()
     total = session.scalar(select(func.count()).select_from(found)) or 0
     rows = session.execute(
         select(found)
@@ -68,22 +69,51 @@ def results(
     return ResultPage(tuple(listed), total, page, page_size)
 
 
-def recent_failures(
-    session: Session, *, since: datetime, perimeter: Perimeter = None, limit: int = 20
-) -> list[ResultRow]:
-    """Return the computers whose package ended in an error since then, newest first."""
-    statement = (
-        _with_row()
-        .where(
-            Assignment.cleared_at.is_(None),
-            Assignment.status_class == ResultClass.ERROR,
-            Assignment.since >= since,
-            *within(perimeter),
-        )
-        .order_by(Assignment.since.desc(), Assignment.id.desc())
-        .limit(limit)
-    )
-    return [_row(row) for row in session.execute(statement)]
+def each_result(
+    session: Session,
+    package_id: int,
+    *,
+    now: datetime,
+    wanted: Wanted = EVERYTHING,
+    perimeter: Perimeter = None,
+) -> Iterator[ResultRow]:
+    """Yield what `results` has on all its pages, without what agents told; memory stays bounded.
+
+    Raises:
+        NotFound: no such package, before the first row.
+        SpecError: field `when`.
+    """
+    found = _found(session, package_id, wanted, now, perimeter).subquery()
+    rows = session.execute(select(found).execution_options(yield_per=PAGE_SIZE_MAX))
+    return (_row(row) for row in rows)
+
+
+def _found(
+    session: Session, package_id: int, wanted: Wanted, now: datetime, perimeter: Perimeter
+) -> CompoundSelect[*tuple[Any, ...]]:
+    package = find_package(session, package_id)
+    conditions = counted([package_id], perimeter)
+    if wanted.status is not None:
+        conditions.append(Assignment.status == wanted.status)
+    if wanted.status_class is not None:
+        conditions.append(Assignment.status_class == wanted.status_class)
+    if wanted.group is not None:
+        conditions.append(func.coalesce(Group.name, NO_GROUP) == wanted.group)
+    if wanted.when is not None:
+        since = type_coerce(Assignment.since, String)
+        ended = (ResultClass.SUCCESS, ResultClass.ERROR)
+        conditions += [since.startswith(_checked(wanted.when)), Assignment.status_class.in_(ended)]
+    parts: list[Select[*tuple[Any, ...]]] = [_with_row().where(*conditions)]
+    waits = wanted.status_class in (None, ResultClass.WAITING) and wanted.when is None
+    if waits and wanted.status in (None, WAITING):
+        parts += _without_row(session, package, now, perimeter, wanted.group)
+    return union_all(*parts)
+
+
+def _checked(when: str) -> str:
+    if not _WHEN.match(when):
+        raise SpecError("when", f"{when[:40]!r} is no day and no hour", "Follow a link of the page")
+    return when
 
 
 def _with_row() -> Select[*tuple[Any, ...]]:
@@ -109,13 +139,17 @@ def _with_row() -> Select[*tuple[Any, ...]]:
 
 
 def _without_row(
-    session: Session, package: Package, now: datetime, perimeter: Perimeter
+    session: Session, package: Package, now: datetime, perimeter: Perimeter, group: str | None
 ) -> list[Select[*tuple[Any, ...]]]:
     if package.deleted_at is not None:
         return []
     through = through_groups(session, [package.id]).get(package.id, [])
     clauses = pending_by_group(session, package, through, now)
-    return [_members(row, clause, perimeter) for row, clause in zip(through, clauses, strict=True)]
+    return [
+        _members(row, clause, perimeter)
+        for row, clause in zip(through, clauses, strict=True)
+        if group in (None, row[1].name)
+    ]
 
 
 def _members(through: Through, clause: Clause, perimeter: Perimeter) -> Select[*tuple[Any, ...]]:

@@ -31,6 +31,28 @@ class PackageStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which of the computers that have a package; what is None says nothing.
+
+    Attributes:
+        status: WAITING, NOTIFIED or a result, verbatim.
+        status_class: what it counts as.
+        group: the name of the group it came through, `NO_GROUP` for none.
+        when: a day or an hour in which it ended, such as 2026-11-21 or 2026-11-21T10; UTC.
+    """
+
+    status: str | None = None
+    status_class: ResultClass | None = None
+    group: str | None = None
+    when: str | None = None
+
+
+EVERYTHING = Wanted()
+#: The group of those that have a package by themselves.
+NO_GROUP = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ResultRow:
     """One computer in the results of a package; `told` is what our agent said last."""
 

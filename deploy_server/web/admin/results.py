@@ -1,22 +1,37 @@
-"""Results of a package: the lists behind its counts, validation, running failed ones again."""
+"""Results of a package: lists behind counts, over time, by group; validating, running again."""
 
 from typing import Any, cast, get_args
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from deploy_agent.wire.result import ResultClass
+from deploy_agent.wire.result import ResultClass, ResultCode
 from deploy_server.domain.errors import NotFound
 from deploy_server.services import assigning, packages, status, withdrawing
 from deploy_server.services.status import Validation
-from deploy_server.web.database import db
-from deploy_server.web.formats import CLASS_NAMES, plural
+from deploy_server.web import charts
+from deploy_server.web.database import db, reading_session
+from deploy_server.web.exports import csv_response
+from deploy_server.web.formats import CLASS_NAMES, class_slices, plural
 from deploy_server.web.pages import PAGE_SIZE, listing, row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
 
 blueprint = Blueprint("results", __name__, url_prefix="/packages/<int:package_id>/results")
+
+_COLUMNS = (
+    "device_id",
+    "name",
+    "tag",
+    "status",
+    "class",
+    "since",
+    "group",
+    "last_contact",
+    "assigned",
+    "assigned_by",
+)
 
 _CLASSES = {name: which for which, name in CLASS_NAMES.items()}
 
@@ -45,30 +60,64 @@ _VALIDATIONS: dict[str, dict[str, str]] = {
 @needs(Right.READ)
 def index(package_id: int) -> ResponseReturnValue:
     """List the computers behind a count."""
-    session, now, perimeter = db.session(), services().now(), person().perimeter
-    chosen = request.args.get("class", "")
-    code = request.args.get("status", "")
-    if chosen and chosen not in _CLASSES:
-        raise NotFound(f"there is no class {chosen[:40]!r} of results")
+    asked = _asked()
+    page = status.results(
+        db.session(),
+        package_id,
+        now=services().now(),
+        wanted=asked,
+        perimeter=person().perimeter,
+        page=listing("since").page,
+        page_size=PAGE_SIZE,
+    )
     return render_template(
         "results/index.html",
-        section="packages",
-        package=packages.get_package(session, package_id, deleted=True),
-        chosen=chosen,
-        code=code,
-        status=status.package_status(session, package_id, now=now, perimeter=perimeter),
-        withdrawn=withdrawing.words(session, package_id, perimeter=perimeter),
-        page=status.results(
-            session,
-            package_id,
-            now=now,
-            status=code or None,
-            status_class=_CLASSES.get(chosen),
-            perimeter=perimeter,
-            page=listing("since").page,
-            page_size=PAGE_SIZE,
-        ),
+        **about(package_id, "list"),
+        chosen=request.args.get("class", ""),
+        wanted=asked,
+        page=page,
     )
+
+
+@blueprint.get("/export")
+@needs(Right.READ)
+def export(package_id: int) -> ResponseReturnValue:
+    """Send the list as CSV: all its pages."""
+    session = reading_session()
+    found = status.each_result(
+        session,
+        package_id,
+        now=services().now(),
+        wanted=_asked(),
+        perimeter=person().perimeter,
+    )
+    name = f"results-{package_id:010d}-{services().now():%Y-%m-%d}.csv"
+    return csv_response(session, name, _COLUMNS, map(_cells, found))
+
+
+@blueprint.get("/time")
+@needs(Right.READ)
+def time(package_id: int) -> ResponseReturnValue:
+    """Show how the results came in, hour by hour."""
+    session, now, perimeter = db.session(), services().now(), person().perimeter
+    hours = status.statistics(session, package_id, by="hour", now=now, perimeter=perimeter)
+    context = about(package_id, "time")
+    return render_template(
+        "results/time.html",
+        **context,
+        curve=charts.curve(hours, context["status"].total, now),
+        rows=charts.rows(hours, context["status"].total),
+    )
+
+
+@blueprint.get("/groups")
+@needs(Right.READ)
+def groups(package_id: int) -> ResponseReturnValue:
+    """Show how far each group is."""
+    session, now, perimeter = db.session(), services().now(), person().perimeter
+    found = status.statistics(session, package_id, by="group", now=now, perimeter=perimeter)
+    rows = [{"group": each, "slices": class_slices(each.by_class)} for each in found]
+    return render_template("results/groups.html", **about(package_id, "groups"), rows=rows)
 
 
 @blueprint.get("/validate")
@@ -115,30 +164,89 @@ def validate(package_id: int) -> ResponseReturnValue:
     return redirect(url_for("console.packages.show", package_id=package_id))
 
 
+@blueprint.get("/again")
+@needs(Right.RUN_AGAIN)
+def ask_again(package_id: int) -> ResponseReturnValue:
+    """Show on how many computers the package would run again."""
+    code = request.args.get("status", "")
+    context = about(package_id, "list")
+    failed = {
+        each: number
+        for each, number in context["status"].by_status.items()
+        if ResultCode.parse(each).result_class is ResultClass.ERROR and code in ("", each)
+    }
+    return render_template("results/again.html", **context, code=code, failed=failed)
+
+
 @blueprint.post("/again")
 @needs(Right.RUN_AGAIN)
 def again(package_id: int) -> ResponseReturnValue:
-    """Run the package again where it failed: on the ticked computers."""
+    """Run the package again where it failed: on the ticked computers, or on all."""
+    everywhere = request.form.get("everywhere") == "1"
     ids = request.form.getlist("computer", type=row_id)
     back = redirect(url_for(".index", package_id=package_id) + "?class=error")
-    if not ids:
+    if not ids and not everywhere:
         flash("Tick at least one computer.", "warning")
         return back
     rows = assigning.assign_again(
         db.session(),
         package_id,
-        ids,
+        None if everywhere else ids,
         actor=person().name,
         now=services().now(),
         perimeter=person().perimeter,
+        status=request.form.get("status") or None,
     )
-    flash(f"{plural(rows, 'computer')} will try again at the next contact.", "success")
+    if rows:
+        flash(f"{plural(rows, 'computer')} will try again at the next contact.", "success")
+    else:
+        flash("No computer: nothing had failed, or its activation has ended.", "warning")
     return back
 
 
-def validation_links() -> list[tuple[str, dict[str, Any]]]:
-    """The ways to validate, for the package's page."""
-    return [(what, dict(words)) for what, words in _VALIDATIONS.items()]
+def about(package_id: int, view: str) -> dict[str, Any]:
+    """What every page of the results shows."""
+    session, now, perimeter = db.session(), services().now(), person().perimeter
+    found = status.package_status(session, package_id, now=now, perimeter=perimeter)
+    return {
+        "section": "packages",
+        "package": packages.get_package(session, package_id, deleted=True),
+        "status": found,
+        "withdrawn": withdrawing.words(session, package_id, perimeter=perimeter),
+        "view": view,
+    }
+
+
+def _asked() -> status.Wanted:
+    """What the address asks for.
+
+    Raises:
+        NotFound: a class that nobody knows.
+    """
+    chosen = request.args.get("class", "")
+    if chosen and chosen not in _CLASSES:
+        raise NotFound(f"there is no class {chosen[:40]!r} of results")
+    return status.Wanted(
+        status=request.args.get("status") or None,
+        status_class=_CLASSES.get(chosen),
+        group=request.args.get("group"),
+        when=request.args.get("when"),
+    )
+
+
+def _cells(row: status.ResultRow) -> tuple[object, ...]:
+    return (
+        row.device_id,
+        row.computer_name,
+        row.tag,
+        row.status,
+        CLASS_NAMES[row.status_class],
+        row.since,
+        row.group,
+        row.last_contact,
+        row.assigned_at,
+        row.assigned_by,
+    )
 
 
 def _validation(text: str) -> Validation:

@@ -58,9 +58,17 @@ def _fleet(session: Session, seed: int) -> Package:
     return package
 
 
-def _list(session: Session, package: Package, **wanted: object) -> list[status.ResultRow]:
-    page = status.results(session, package.id, now=START, page_size=1000, **wanted)  # type: ignore[arg-type]
+def _list(
+    session: Session, package: Package, perimeter: frozenset[str] | None = None, **wanted: object
+) -> list[status.ResultRow]:
+    which = status.Wanted(**wanted)  # type: ignore[arg-type]
+    about = {"now": START, "wanted": which, "perimeter": perimeter}
+    page = status.results(session, package.id, page_size=1000, **about)  # type: ignore[arg-type]
     assert page.total == len(page.rows)
+    exported = list(status.each_result(session, package.id, **about))  # type: ignore[arg-type]
+    assert sorted(row.computer_id for row in exported) == sorted(
+        row.computer_id for row in page.rows
+    )
     return list(page.rows)
 
 
@@ -71,26 +79,39 @@ def test_every_count_is_the_length_of_its_list(
 ) -> None:
     package = _fleet(session, seed)
     counts = status.package_status(session, package.id, now=START, perimeter=perimeter)
-    everybody = _list(session, package, perimeter=perimeter)
+    everybody = _list(session, package, perimeter)
     assert counts.total == len(everybody) == len({row.computer_id for row in everybody})
     assert sum(counts.by_status.values()) == sum(counts.by_class.values()) == counts.total
     for text, number in counts.by_status.items():
-        assert number == len(_list(session, package, status=text, perimeter=perimeter))
+        assert number == len(_list(session, package, perimeter, status=text))
     for each in ResultClass:
-        found = _list(session, package, status_class=each, perimeter=perimeter)
+        found = _list(session, package, perimeter, status_class=each)
         assert counts.by_class[each] == len(found)
     by_status = status.statistics(session, package.id, now=START, perimeter=perimeter)
     assert {each.key: each.total for each in by_status} == counts.by_status
     by_group = status.statistics(session, package.id, by="group", now=START, perimeter=perimeter)
     assert sum(each.total for each in by_group) == counts.total
-    for each in by_group:
-        assert each.total == sum(row.group == each.key for row in everybody)
+    for line in by_group:
+        assert line.total == len(_list(session, package, perimeter, group=line.key))
+        for which, number in line.by_class.items():
+            listed = _list(session, package, perimeter, group=line.key, status_class=which)
+            assert number == len(listed)
     by_hour = status.statistics(session, package.id, by="hour", now=START, perimeter=perimeter)
     done = counts.by_class[ResultClass.SUCCESS] + counts.by_class[ResultClass.ERROR]
     assert sum(each.total for each in by_hour) == done
     assert [each.key for each in by_hour] == sorted(each.key for each in by_hour)
+    for line in by_hour:
+        assert line.total == len(_list(session, package, perimeter, when=line.key[:13]))
+    days = {each.key[:10] for each in by_hour}
+    assert done == sum(len(_list(session, package, perimeter, when=day)) for day in days)
     if perimeter is not None:
         assert {row.tag for row in everybody} <= {"LYON"}
+
+
+@pytest.mark.parametrize("when", ["", "2026", "2026-11-21T1", "2026-11-2%", "yesterday"])
+def test_a_time_that_is_none_is_refused(session: Session, when: str) -> None:
+    with pytest.raises(SpecError, match="is no day and no hour"):
+        _list(session, make_package(session), when=when)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -227,21 +248,3 @@ def test_history_outlives_everything(session: Session) -> None:
     assert session.scalar(select(func.count()).select_from(Computer)) == 0
     found = status.computer_history(session, "gone-2026-01-02-03-04-05", limit=2)
     assert [each.code for each in found] == ["ERR_EXIT_CODE_2", "ERR_EXIT_CODE_1"]
-
-
-def test_recent_failures_are_errors_that_still_count(session: Session) -> None:
-    old = START - timedelta(days=9)
-    for code, since, cleared in (
-        ("ERR_NEW", START, None),
-        ("ERR_OLD", old, None),
-        ("SUCCESS", START, None),
-        ("ERR_CLEARED", START, START),
-    ):
-        make_assignment(session, status=code, since=since, cleared_at=cleared)
-    mine = make_computer(session, tag="Lyon")
-    make_assignment(session, mine, status="SUCCESS_3", since=START - timedelta(hours=1))
-    recently = START - timedelta(days=7)
-    found = status.recent_failures(session, since=recently)
-    assert [row.status for row in found] == ["ERR_NEW", "SUCCESS_3"]
-    inside = status.recent_failures(session, since=recently, perimeter=LYON)
-    assert [row.status for row in inside] == ["SUCCESS_3"]

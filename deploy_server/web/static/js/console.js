@@ -2,6 +2,11 @@
 
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "always", style: "narrow" });
 const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+// For tables by time: a day is the server's, so it is shown as that.
+const shapes = {
+  day: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZone: "UTC" }),
+  hour: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }),
+};
 const steps = [
   ["second", 60],
   ["minute", 60],
@@ -24,7 +29,8 @@ function ago(moment) {
 function showTimes(root = document) {
   for (const element of root.querySelectorAll("time[datetime]")) {
     const moment = new Date(element.dateTime);
-    element.textContent = ago(moment);
+    const style = element.dataset.absolute;
+    element.textContent = style ? shapes[style].format(moment) : ago(moment);
     element.title = absolute.format(moment);
   }
 }

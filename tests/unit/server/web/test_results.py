@@ -1,5 +1,8 @@
 """Results of a package: lists behind counts, validation with its radius, running again."""
 
+import csv
+import html
+import io
 import re
 
 import pytest
@@ -7,7 +10,13 @@ from sqlalchemy import select
 
 from deploy_server.storage.models import Activation, Assignment
 from tests.support.console import Browser, Console
-from tests.support.factories import make_activation, make_assignment, make_computer
+from tests.support.factories import (
+    make_activation,
+    make_assignment,
+    make_computer,
+    make_group,
+    make_group_assignment,
+)
 
 STATUSES = ("WAITING", "WAITING", "NOTIFIED", "SUCCESS", "SUCCESS_ALREADY_SETUP", "ERR_BAD_DIGEST")
 
@@ -108,3 +117,88 @@ def test_failed_ones_are_run_again(console: Console, activation: Activation) -> 
     assert "Tick at least one" in operator.get(address).text
     assert operator.post(f"{address}/again", {"computer": "99"}).status_code == 404
     assert operator.post(f"{address}/again", {"computer": "x"}).status_code == 302
+
+
+def test_the_list_is_exported_without_formulas(
+    console: Console, admin: Browser, activation: Activation
+) -> None:
+    with console.session() as session:
+        make_assignment(
+            session, make_computer(session, name="=1+1"), activation, status="ERR_BAD_DIGEST"
+        )
+    answer = admin.get(f"/packages/{activation.package_id}/results/export?class=error")
+    assert answer.mimetype == "text/csv"
+    found = list(csv.DictReader(io.StringIO(answer.text)))
+    assert sorted(row["name"] for row in found) == ["'=1+1", "pc-5"]
+    assert {row["status"] for row in found} == {"ERR_BAD_DIGEST"}
+    mine = console.user("viewer", "A").get(f"/packages/{activation.package_id}/results/export")
+    assert {row["tag"] for row in csv.DictReader(io.StringIO(mine.text))} == {"A"}
+
+
+def followed(browser: Browser, page: str) -> list[tuple[int, int]]:
+    """The number that each link to a list says, and how long that list is."""
+    found = re.findall(r'class="count[^"]*" href="([^"]+)">([\d,]+)</a>', page)
+    assert found
+    return [
+        (int(number.replace(",", "")), len(set(re.findall(
+            r'href="/computers/(\d+)">', browser.get(html.unescape(address)).text
+        ))))
+        for address, number in found
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("view", ["", "/time", "/groups"])
+@pytest.mark.parametrize("tags", [(), ("A",)])
+def test_every_number_leads_to_a_list_of_that_length(
+    console: Console, activation: Activation, view: str, tags: tuple[str, ...]
+) -> None:
+    with console.session() as session:
+        members = [make_computer(session, tag=tag) for tag in ("A", "B", "B")]
+        make_group_assignment(session, make_group(session, *members, name="Ä & <b>"), activation)
+    browser = console.user("viewer", *tags)
+    page = browser.get(f"/packages/{activation.package_id}/results{view}").text
+    if view:
+        assert all(number == length for number, length in followed(browser, page))
+    else:
+        page = browser.get(f"/packages/{activation.package_id}").text
+        assert all(number == length for number, length in followed(browser, page))
+
+
+def test_nothing_has_views_too(console: Console, admin: Browser) -> None:
+    with console.session() as session:
+        package = make_activation(session).package_id
+    for view, says in (
+        ("", "No computer here"), ("/time", "No result yet"), ("/groups", "Nobody has it"),
+    ):  # fmt: skip
+        assert says in admin.get(f"/packages/{package}/results{view}").text
+    assert "No computer here" in admin.get(f"/packages/{package}/stop/computers").text
+    assert admin.get(f"/packages/{package}/stop/computers?word=nonsense").status_code == 404
+    assert admin.get(f"/packages/{package}/results?when=never").status_code == 422
+
+
+def test_a_package_is_stopped_after_its_radius_was_shown(
+    console: Console, admin: Browser, activation: Activation
+) -> None:
+    address = f"/packages/{activation.package_id}"
+    assert f"{address}/stop" in admin.get(f"{address}/results").text
+    assert "Stop it on 3 computers" in admin.get(f"{address}/stop").text
+    answer = admin.post(f"{address}/stop")
+    assert answer.location == f"{address}/stop/computers"
+    assert "2 computers that waited will not be told" in admin.get(answer.location).text
+    assert listed(admin, activation) == {"pc-3", "pc-4", "pc-5"}
+    assert f'{address}/stop"' not in admin.get(f"{address}/results").text
+
+
+def test_all_that_failed_run_again(
+    console: Console, admin: Browser, activation: Activation
+) -> None:
+    address = f"/packages/{activation.package_id}/results"
+    page = admin.get(f"{address}/again").text
+    assert "Run again on 1 computer" in page
+    assert "ERR_BAD_DIGEST" in page
+    other = admin.post(f"{address}/again", {"everywhere": "1", "status": "ERR_OTHER"})
+    assert "No computer" in admin.get(other.location).text
+    operator = console.user("operator")
+    done = operator.post(f"{address}/again", {"everywhere": "1"})
+    assert "1 computer will try again" in operator.get(done.location).text
+    assert listed(admin, activation, "?class=error") == set()

@@ -1,0 +1,78 @@
+"""Stopping a package: whom it reaches, and what the agents say of it afterwards."""
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from deploy_server.domain.errors import NotFound
+from deploy_server.services import assigning, withdrawing
+from deploy_server.web.admin.results import about
+from deploy_server.web.database import db
+from deploy_server.web.formats import plural
+from deploy_server.web.pages import PAGE_SIZE, listing
+from deploy_server.web.rights import Right, needs
+from deploy_server.web.security import person
+from deploy_server.web.services import services
+
+blueprint = Blueprint("recall", __name__, url_prefix="/packages/<int:package_id>/stop")
+
+#: The agents' words in addresses.
+_WORDS = {
+    "stopped": withdrawing.STOPPED,
+    "running": withdrawing.RUNNING,
+    "finished": withdrawing.FINISHED,
+    "unanswered": withdrawing.UNSAID,
+}
+
+
+@blueprint.get("")
+@needs(Right.ASSIGN)
+def ask(package_id: int) -> ResponseReturnValue:
+    """Show whom stopping the package would reach."""
+    reached = assigning.preview_stop(
+        db.session(), package_id, now=services().now(), perimeter=person().perimeter
+    )
+    return render_template("results/stop.html", **about(package_id, "list"), reached=reached)
+
+
+@blueprint.post("")
+@needs(Right.ASSIGN)
+def stop(package_id: int) -> ResponseReturnValue:
+    """Take the package back from whoever has not ended it."""
+    reached = assigning.stop(
+        db.session(),
+        package_id,
+        actor=person().name,
+        now=services().now(),
+        perimeter=person().perimeter,
+    )
+    said = [f"Stopped. {plural(reached.waiting, 'computer')} that waited will not be told"]
+    if reached.told:
+        said.append(f"{plural(reached.told, 'agent')} will be told to drop it")
+    if reached.beyond:
+        said.append(f"{plural(reached.beyond, 'agent')} of OCS cannot be told and may go on")
+    flash("; ".join(said) + ". Results that still come go to the history.", "success")
+    return redirect(url_for(".taken_back", package_id=package_id))
+
+
+@blueprint.get("/computers")
+@needs(Right.READ)
+def taken_back(package_id: int) -> ResponseReturnValue:
+    """List the computers that the package was taken back from, by the agent's word for it."""
+    chosen = request.args.get("word", "")
+    context = about(package_id, "withdrawn")
+    if not chosen:
+        present = [name for name, word in _WORDS.items() if word in context["withdrawn"]]
+        chosen = (present or list(_WORDS))[0]
+    if chosen not in _WORDS:
+        raise NotFound(f"no agent says {chosen[:40]!r}", "Follow a link of the package's results")
+    page = withdrawing.withdrawn_page(
+        db.session(),
+        package_id,
+        _WORDS[chosen],
+        perimeter=person().perimeter,
+        page=listing("at").page,
+        page_size=PAGE_SIZE,
+    )
+    return render_template(
+        "results/withdrawn.html", **context, words=_WORDS, chosen=chosen, page=page
+    )
