@@ -43,7 +43,7 @@ def test_thousands_of_hours_are_not_thousands_of_points() -> None:
     assert drawn is not None
     found = points(drawn.success)
     assert len(found) <= 362
-    assert found[-1] == (WIDTH, HEIGHT / 2)
+    assert found[-1] == (float(WIDTH), HEIGHT / 2)
     assert found == sorted(found, key=lambda each: (each[0], -each[1]))
 
 
