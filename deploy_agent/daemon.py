@@ -177,7 +177,10 @@ class OneThread:
     def __init__(self) -> None:
         self._scheduler = BlockingScheduler(
             executors={"default": ThreadPoolExecutor(max_workers=1)},
-            job_defaults={"misfire_grace_time": None, "coalesce": True},
+            # A job plans its next run while it runs; by default that one would be dropped, with a
+            # warning, and nothing would happen before the next contact. There is one thread, so
+            # what is handed to it waits its turn.
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1000},
             timezone=UTC,
         )
 

@@ -45,6 +45,9 @@ def start_log(config: "AgentConfig") -> None:
     logger.setLevel(logging.INFO)
     for handler in handlers:
         logger.addHandler(handler)
+    # What libraries say to programmers would go to standard error as it is. What matters of it
+    # comes back as an error, and that is said in our words.
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 def is_journal(stream: IO[str], environment: Mapping[str, str]) -> bool:

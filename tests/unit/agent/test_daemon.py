@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from threading import Event, Thread, current_thread
 
 import pytest
 
-from deploy_agent.daemon import Daemon
+from deploy_agent.daemon import Daemon, OneThread
 from deploy_agent.domain.errors import HttpStatus, ServerUnreachable, StoreError
 from deploy_agent.domain.record import Reply
 from deploy_agent.services.waiting import Patience
@@ -243,6 +244,31 @@ def test_a_fault_of_our_own_stops_it_with_a_trace(
     assert running.plan.stopped
     assert running.daemon.exit_status == 70
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_work_that_is_planned_while_it_runs_is_not_lost(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scheduler = OneThread()
+    runs, at_once = [], Event()
+    threads = set()
+
+    def work() -> None:
+        runs.append(len(runs))
+        threads.add(current_thread())
+        if len(runs) < 4:
+            scheduler.at(datetime.now(UTC), "work", work)
+            at_once.wait(0.2)  # the scheduler hands the next one over meanwhile
+        else:
+            Thread(target=scheduler.stop).start()
+
+    scheduler.at(datetime.now(UTC), "work", work)
+    runner = Thread(target=scheduler.run, daemon=True)
+    runner.start()
+    runner.join(10)
+    assert (runs, len(threads)) == ([0, 1, 2, 3], 1)
+    assert [each for each in caplog.messages if "skipped" in each] == []
+    assert capfd.readouterr().err == ""
 
 
 def test_an_answer_wakes_it_and_a_question_alone_does_not(pc: Computer) -> None:

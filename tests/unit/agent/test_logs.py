@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,21 @@ def test_each_line_of_a_traceback_has_its_level() -> None:
 def test_nobody_else_can_forge_a_line() -> None:
     line = JournalLines().format(record(logging.INFO, "a\n<0>the computer burns"))
     assert line == "<6>a\\n<0>the computer burns"
+
+
+def test_what_libraries_say_to_programmers_reaches_nobody() -> None:
+    program = """
+import logging
+from pathlib import Path
+from deploy_agent.cli.logs import start_log
+from deploy_agent.config import AgentConfig
+start_log(AgentConfig("https://h", Path("/ca.pem")))
+logging.getLogger("apscheduler.scheduler").warning("Execution of job skipped")
+logging.getLogger("deploy_agent.daemon").warning("ours")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.splitlines()[0].endswith(" WARNING ours")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_people_get_the_time_once() -> None:
