@@ -53,6 +53,7 @@ def _selection(
 @click.argument("target", metavar="ACTIVATION|PACKAGE")
 @_selectors
 @click.option("--force", is_flag=True, help="Also where the computer has done it before.")
+@click.option("--only-new", is_flag=True, help="Only where it never succeeded.")
 @click.option("--schedule", default="", metavar="'YYYY/MM/DD HH:MM'", help="The computer's time.")
 @click.option("--postcmd", default="", metavar="C", help="REBOOT, SHUTDOWN or a command line.")
 @data_option
@@ -64,6 +65,7 @@ def assign(
     search: str | None,
     group: str | None,
     force: bool,
+    only_new: bool,
     schedule: str,
     postcmd: str,
     as_json: bool,
@@ -76,6 +78,7 @@ def assign(
             target,
             selection,
             force=force,
+            only_new=only_new,
             schedule=schedule,
             postcmd=postcmd,
             actor=actor(),

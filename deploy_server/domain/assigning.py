@@ -76,6 +76,7 @@ def why_not(
 
 
 ALREADY_THERE = "it succeeded there already; force runs it again"
+SUCCEEDED_BEFORE = "it succeeded there before"
 WAITS_ALREADY = "it waits for its next contact there already, by another assignment"
 UNDER_WAY = "it is under way there already"
 

@@ -20,13 +20,16 @@ from sqlalchemy.orm import Session
 from deploy_agent.wire.result import WAITING, ResultClass
 from deploy_server.domain.assigning import (
     ALREADY_THERE,
+    SUCCEEDED_BEFORE,
     UNDER_WAY,
     WAITS_ALREADY,
     check_postcmd,
     check_schedule,
     why_not,
 )
+from deploy_server.domain.errors import SpecError
 from deploy_server.services import audit, withdrawing
+from deploy_server.services.assigning.standing import has_succeeded, never_succeeded
 from deploy_server.services.assigning.targets import (
     Clause,
     check_selection,
@@ -63,6 +66,7 @@ def preview(
     selection: Selection,
     *,
     force: bool = False,
+    only_new: bool = False,
     now: datetime,
     perimeter: Perimeter = None,
 ) -> AssignResult:
@@ -73,14 +77,16 @@ def preview(
     """
     package = find_activation(session, target).package
     check_selection(selection)
+    _check_only_new(selection, only_new, force)
     if selection.group is not None:
         group = find_group(session, selection.group, perimeter)
         return _judge_group(session, package, group, members(session, group, now), force)
     assigned, skipped = 0, []
-    for computers in chosen(session, selection, now, perimeter):
+    for each in chosen(session, selection, now, perimeter):
+        computers, left_out = _narrowed(session, package, each, only_new)
         found = select(func.count()).where(computers, suits(package))
         assigned += session.scalar(found) or 0
-        skipped += _unsuitable(session, package, computers)
+        skipped += left_out
     return AssignResult(assigned, tuple(skipped))
 
 
@@ -92,6 +98,7 @@ def assign(
     force: bool = False,
     schedule: str = "",
     postcmd: str = "",
+    only_new: bool = False,
     actor: str,
     now: datetime,
     perimeter: Perimeter = None,
@@ -109,18 +116,20 @@ def assign(
         force: also where history has it.
         schedule: 'YYYY/MM/DD HH:MM', the computer's local time; '' is at once.
         postcmd: '', REBOOT, SHUTDOWN or a command line.
+        only_new: not where it ever succeeded, with any revision.
         actor: who assigns.
         now: UTC.
         perimeter: tags; a group takes none.
 
     Raises:
-        SpecError: field `schedule`, `postcmd`, `selection` or `expression`.
+        SpecError: field `schedule`, `postcmd`, `only_new`, `selection` or `expression`.
         NotFound: activation, package, group, or a named computer.
         Conflict: as `find_activation`.
         Forbidden: a group with a perimeter.
     """
     activation = find_activation(session, target)
     check_selection(selection)
+    _check_only_new(selection, only_new, force)
     values = {
         "activation_id": activation.id,
         "force": force,
@@ -135,9 +144,10 @@ def assign(
         done = _assign_group(session, activation.package, group, values, now)
     else:
         assigned, skipped = 0, []
-        for computers in chosen(session, selection, now, perimeter):
+        for each in chosen(session, selection, now, perimeter):
+            computers, left_out = _narrowed(session, activation.package, each, only_new)
             assigned += _assign_computers(session, activation.package, computers, values, now)
-            skipped += _unsuitable(session, activation.package, computers)
+            skipped += left_out
         done = AssignResult(assigned, tuple(skipped))
     _enter(session, activation, described(session, selection), values, done)
     return done
@@ -315,6 +325,35 @@ def _judge_group(
     skipped = _unsuitable(session, package, computers)
     skipped += [Skipped(device_id, _LEFT_ALONE[ResultClass(each)]) for device_id, each in kept]
     return AssignResult(session.scalar(assigned) or 0, tuple(skipped))
+
+
+def _check_only_new(selection: Selection, only_new: bool, force: bool) -> None:
+    if only_new and force and selection.group is not None:
+        raise SpecError(
+            "only_new",
+            "force runs it again in the group where it succeeded, and this leaves those out",
+            "Choose one of the two",
+        )
+
+
+def _narrowed(
+    session: Session, package: Package, computers: Clause, only_new: bool
+) -> tuple[Clause, list[Skipped]]:
+    """Return the condition of those who are to get it, and the others."""
+    left_out = _unsuitable(session, package, computers)
+    if not only_new:
+        return computers, left_out
+    left_out += _done_before(session, package, computers)
+    return and_(computers, never_succeeded(package)), left_out
+
+
+def _done_before(session: Session, package: Package, computers: Clause) -> list[Skipped]:
+    rows = session.scalars(
+        select(Computer.device_id)
+        .where(computers, suits(package), has_succeeded(package))
+        .order_by(Computer.name_key, Computer.id)
+    )
+    return [Skipped(device_id, SUCCEEDED_BEFORE) for device_id in rows]
 
 
 def _unsuitable(session: Session, package: Package, computers: Clause) -> list[Skipped]:

@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 
 from deploy_server.domain.errors import DeployError, SpecError
 from deploy_server.services import activation, assigning, groups
-from deploy_server.services.assigning import AssignResult, Selection
+from deploy_server.services.assigning import AssignResult, Selection, Standing
 from deploy_server.services.computers import get_computer_by_id
 from deploy_server.storage.models import Activation, Group, Package
 from deploy_server.web.admin.computers import COMMON
@@ -43,6 +43,7 @@ class Order:
         force: also where history has it.
         schedule: as the browser's field has it, 2026-11-21T10:15.
         postcmd: what to do afterwards.
+        only_new: not where it ever succeeded.
     """
 
     activations: tuple[int, ...]
@@ -53,6 +54,7 @@ class Order:
     force: bool
     schedule: str
     postcmd: str
+    only_new: bool = False
 
     @classmethod
     def sent(cls, values: MultiDict[str, str]) -> "Order":
@@ -72,6 +74,7 @@ class Order:
             force=bool(values.get("force")),
             schedule=values.get("schedule", "").strip(),
             postcmd=values.get("command", "").strip() if postcmd == "COMMAND" else postcmd,
+            only_new=bool(values.get("only_new")),
         )
 
     @property
@@ -119,12 +122,14 @@ class Preview:
         activation: of the package.
         assigned: computers that get it.
         skipped: reasons, each with how many and the first of them.
+        standing: how many of those whom it suits have it already.
         error: why it cannot be done at all.
     """
 
     activation: Activation
     assigned: int
     skipped: list[tuple[str, int, list[str]]]
+    standing: Standing | None = None
     error: DeployError | None = None
 
 
@@ -169,6 +174,7 @@ def assign() -> ResponseReturnValue:
             force=order.force,
             schedule=order.schedule_text(),
             postcmd=order.postcmd,
+            only_new=order.only_new,
             actor=person().name,
             now=services().now(),
             perimeter=person().perimeter,
@@ -180,21 +186,24 @@ def assign() -> ResponseReturnValue:
 
 
 def _previews(order: Order) -> list[Preview]:
-    found: list[Preview] = []
-    for each in _activations(order) if order.complete else ():
-        try:
-            order.schedule_text()
-            result = assigning.preview(
-                db.session(),
-                f"A{each.id}",
-                order.selection(),
-                now=services().now(),
-                perimeter=person().perimeter,
-            )
-            found.append(Preview(each, result.assigned, _by_reason(result)))
-        except DeployError as error:
-            found.append(Preview(each, 0, [], error))
-    return found
+    activations = _activations(order) if order.complete else []
+    return [_preview(order, each) for each in activations]
+
+
+def _preview(order: Order, target: Activation) -> Preview:
+    session = db.session()
+    who: dict[str, Any] = {"now": services().now(), "perimeter": person().perimeter}
+    name = f"A{target.id}"
+    try:
+        order.schedule_text()
+        selection = order.selection()
+        result = assigning.preview(
+            session, name, selection, force=order.force, only_new=order.only_new, **who
+        )
+        standing = assigning.standing(session, name, selection, **who)
+    except DeployError as error:
+        return Preview(target, 0, [], error=error)
+    return Preview(target, result.assigned, _by_reason(result), standing)
 
 
 def _by_reason(result: AssignResult) -> list[tuple[str, int, list[str]]]:

@@ -8,7 +8,13 @@ from sqlalchemy import select
 
 from deploy_server.storage.models import Activation, Assignment, GroupAssignment
 from tests.support.console import Browser, Console
-from tests.support.factories import make_activation, make_computer, make_group, make_package
+from tests.support.factories import (
+    make_activation,
+    make_assignment,
+    make_computer,
+    make_group,
+    make_package,
+)
 
 FORM = {"target": "all", "q": ""}
 
@@ -215,3 +221,38 @@ def test_tags_limit_who_gets_it_and_take_groups_away(
     with console.sessions() as session:
         assert session.scalars(select(Assignment.computer_id)).all() != [paris.id]
         assert len(session.scalars(select(Assignment)).all()) == 1
+
+
+def test_only_where_it_never_succeeded(
+    admin: Browser, console: Console, activation: Activation
+) -> None:
+    with console.session() as session:
+        done, fresh = make_computer(session), make_computer(session)
+        make_assignment(session, done, activation, status="SUCCESS")
+    form = {"activation": activation.id, "only_new": "1"}
+    preview = admin.post("/deploy/preview", {**FORM, **form}, fetch=True).text
+    assert "Deploy to 1 computer" in preview
+    assert "had it succeed before and is left out" in re.sub(r"\s+", " ", preview)
+    deploy(admin, **form)
+    with console.sessions() as session:
+        rows = session.scalars(select(Assignment).where(Assignment.status == "WAITING"))
+        assert [row.computer_id for row in rows] == [fresh.id]
+    # Without it the seal is another: nothing else happens under the same preview.
+    sent = {**FORM, "activation": activation.id, "do": "assign", "seal": seal(preview)}
+    assert admin.post("/deploy", sent).status_code == 200
+
+
+def test_the_preview_says_who_has_it_and_who_is_kept_out(
+    admin: Browser, console: Console, activation: Activation
+) -> None:
+    with console.session() as session:
+        way, failed, out = (make_computer(session) for _ in range(3))
+        make_assignment(session, way, activation, status="NOTIFIED")
+        make_assignment(session, failed, activation, status="ERR_BAD_DIGEST")
+        group = make_group(session, way, failed, excluded=(out,))
+    form = {"activation": activation.id, "target": "group", "group": group.id}
+    page = re.sub(r"<[^>]+>|\s+", " ", admin.post("/deploy/preview", form, fetch=True).text)
+    text = re.sub(r" +", " ", page)
+    assert "1 computer has it under way." in text
+    assert "1 computer failed with it last time." in text
+    assert "1 computer is kept out of the group by hand." in text
