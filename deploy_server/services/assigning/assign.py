@@ -76,8 +76,7 @@ def preview(
         As `assign`.
     """
     package = find_activation(session, target).package
-    check_selection(selection)
-    _check_only_new(selection, only_new, force)
+    _check_wanted(selection, only_new, force)
     if selection.group is not None:
         group = find_group(session, selection.group, perimeter)
         return _judge_group(session, package, group, members(session, group, now), force)
@@ -128,8 +127,7 @@ def assign(
         Forbidden: a group with a perimeter.
     """
     activation = find_activation(session, target)
-    check_selection(selection)
-    _check_only_new(selection, only_new, force)
+    _check_wanted(selection, only_new, force)
     values = {
         "activation_id": activation.id,
         "force": force,
@@ -327,7 +325,8 @@ def _judge_group(
     return AssignResult(session.scalar(assigned) or 0, tuple(skipped))
 
 
-def _check_only_new(selection: Selection, only_new: bool, force: bool) -> None:
+def _check_wanted(selection: Selection, only_new: bool, force: bool) -> None:
+    check_selection(selection)
     if only_new and force and selection.group is not None:
         raise SpecError(
             "only_new",
