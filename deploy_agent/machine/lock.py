@@ -2,6 +2,8 @@
 
 import os
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +13,9 @@ from deploy_agent.machine.disk import writing_state
 from deploy_agent.machine.owners import is_root, make_private, weak_spot
 
 _LOCKS = Path("/proc/locks")
+# Who only asks whether somebody holds the lock has it for a moment itself.
+_MOMENT_S = 0.02
+_MOMENTS = 25
 
 if sys.platform == "win32":
     import msvcrt
@@ -47,7 +52,7 @@ class InstanceLock:
             check_owner(self._path.parent)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            _try_lock(descriptor)
+            _lock(descriptor)
         except OSError as error:
             os.close(descriptor)
             raise LockHeld(
@@ -67,6 +72,19 @@ class InstanceLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _lock(descriptor: int) -> None:
+    """Take the lock, also where somebody is just asking for it.
+
+    Raises:
+        OSError: an agent holds it.
+    """
+    for _ in range(_MOMENTS):
+        with suppress(OSError):
+            return _try_lock(descriptor)
+        time.sleep(_MOMENT_S)
+    return _try_lock(descriptor)
 
 
 def is_locked(path: Path) -> bool:

@@ -124,12 +124,15 @@ class PackageStore:
             self.disk.replace(self.path(package_id, name), data)
 
     def fragments(self, package_id: str, count: int) -> set[int]:
-        """Return the numbers, from 1 to `count`, of the fragments that are on the disk."""
+        """Return the numbers, from 1 to `count`, of the fragments that are on the disk.
+
+        Whoever looks on while an agent works may come when the folder has gone.
+        """
         prefix = fragment_name(package_id, 0)[:-1]
         found = set()
-        for each in self.folder(package_id).iterdir():
-            number = each.name.removeprefix(prefix)
-            if number != each.name and number.isascii() and number.isdigit():
+        for name in names_in(self.folder(package_id)):
+            number = name.removeprefix(prefix)
+            if number != name and number.isascii() and number.isdigit():
                 found.add(int(number))
         return {each for each in found if 1 <= each <= count}
 

@@ -1,9 +1,11 @@
 """One agent on a state folder, and none after it died."""
 
+import fcntl
 import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -20,6 +22,17 @@ def test_only_one_holds_it(tmp_path: Path) -> None:
             pass
         assert is_locked(path)
     assert not is_locked(path)
+
+
+def test_who_only_looks_keeps_nobody_from_working(tmp_path: Path) -> None:
+    """`status` asks by taking the lock for a moment; `once` began in just that moment."""
+    path = tmp_path / "lock"
+    path.touch()
+    looking = os.open(path, os.O_RDWR)
+    fcntl.flock(looking, fcntl.LOCK_EX)
+    Timer(0.1, os.close, [looking]).start()
+    with InstanceLock(path):
+        assert is_locked(path)
 
 
 def test_a_dead_agents_lock_is_none(tmp_path: Path) -> None:
