@@ -22,6 +22,7 @@ class Right(Enum):
     JOIN_GROUPS = "put computers into visible groups"
     RUN_AGAIN = "run failed packages again"
     BUILD = "build packages"
+    EDIT_PACKAGES = "change packages"
     ACTIVATE = "activate packages"
     DEACTIVATE = "deactivate packages"
     DELETE_PACKAGES = "delete packages"
@@ -39,6 +40,7 @@ _VIEWER = frozenset({Right.PUBLIC, Right.READ, Right.ACCOUNT})
 _OPERATOR = _VIEWER | {Right.JOIN_GROUPS, Right.RUN_AGAIN}
 _ADMIN = _OPERATOR | {
     Right.BUILD,
+    Right.EDIT_PACKAGES,
     Right.ACTIVATE,
     Right.DEACTIVATE,
     Right.DELETE_PACKAGES,
@@ -65,6 +67,7 @@ NOT_WITH_TAGS = frozenset(
         Right.EDIT_GROUPS,
         Right.EDIT_GLOBAL_SETTINGS,
         Right.EDIT_USERS,
+        Right.EDIT_PACKAGES,
         Right.DELETE_PACKAGES,
         Right.DEACTIVATE,
         Right.READ_AUDIT,

@@ -11,6 +11,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from flask import Request, g, request
 
+from deploy_server.domain.errors import NotFound
 from deploy_server.storage.disk import storage_errors
 from deploy_server.storage.uploads import Upload, UploadStore
 from deploy_server.web.security import person
@@ -70,6 +71,20 @@ def received() -> Upload | None:
         file.close()
     store = uploads()
     return store.finish(store.get(upload.id, upload.owner))
+
+
+def sent_file(values: dict[str, str]) -> Upload | None:
+    """The file of a form: from inside it, or the one that was sent before it; None for none.
+
+    Args:
+        values: of the form; its `upload` is set to what was found.
+    """
+    upload = received()
+    if upload is None and values["upload"]:
+        with suppress(NotFound):
+            upload = uploads().get(values["upload"], person().id)
+    values["upload"] = upload.id if upload else ""
+    return upload
 
 
 def abandon(_error: BaseException | None = None) -> None:

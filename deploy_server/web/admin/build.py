@@ -6,7 +6,6 @@ from flask.typing import ResponseReturnValue
 from deploy_agent.wire.replies import DownloadSettings
 from deploy_server.domain.errors import (
     Conflict,
-    NotFound,
     SpecError,
     SpecErrors,
     StorageError,
@@ -26,7 +25,7 @@ from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import large_body, person
 from deploy_server.web.services import services
 from deploy_server.web.summary import Summary, summarise
-from deploy_server.web.uploading import received, uploads
+from deploy_server.web.uploading import sent_file, uploads
 
 blueprint = Blueprint("build", __name__, url_prefix="/packages/build")
 
@@ -47,7 +46,7 @@ def form() -> ResponseReturnValue:
 def build() -> ResponseReturnValue:
     """Build, build and activate, or only check and show what would be built."""
     sent = BuildForm.sent(request.form)
-    upload = _upload(sent)
+    upload = sent_file(sent.values)
     wanted = download_settings()
     spec = sent.read(upload is not None, wanted.period_length)
     if spec is None:
@@ -79,7 +78,7 @@ def build() -> ResponseReturnValue:
 def summary() -> ResponseReturnValue:
     """Show what would be built, for the form as it is now; a part of the page."""
     sent = BuildForm.sent(request.form)
-    upload = _upload(sent)
+    upload = sent_file(sent.values)
     size = request.form.get("size", type=int)
     wanted = download_settings()
     sent.read(upload is not None or size is not None, wanted.period_length)
@@ -91,21 +90,6 @@ def download_settings() -> DownloadSettings:
     """What computers without settings of their own are told."""
     values = {each.name: each.value for each in settings.list_settings(db.session())}
     return resolve(values).download()
-
-
-def _upload(sent: BuildForm) -> Upload | None:
-    """The file: from inside this form, or the one that was sent before it."""
-    upload = received()
-    if upload is not None:
-        sent.values["upload"] = upload.id
-        return upload
-    if not sent.values["upload"]:
-        return None
-    try:
-        return uploads().get(sent.values["upload"], person().id)
-    except NotFound:
-        sent.values["upload"] = ""
-        return None
 
 
 def _build(spec: PackageSpec, upload: Upload | None) -> Package:
@@ -150,6 +134,8 @@ def _page(form: BuildForm, upload: Upload | None, summary: Summary | None = None
     return render_template(
         "build/form.html",
         section="packages",
+        action_url=url_for(".build"),
+        summary_url=url_for(".summary"),
         form=form,
         upload=upload,
         summary=summary,

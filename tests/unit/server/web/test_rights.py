@@ -44,6 +44,11 @@ LEAST: dict[str, str] = {
     "results.export": "viewer",
     "results.time": "viewer",
     "results.groups": "viewer",
+    "editing.edit": "admin",
+    "editing.change": "admin",
+    "editing.copy": "admin",
+    "editing.build_copy": "admin",
+    "editing.summary": "admin",
     "recall.ask": "admin",
     "recall.stop": "admin",
     "recall.taken_back": "viewer",
@@ -186,6 +191,8 @@ def test_nobody_gets_anything_but_the_login(console: Console, things: Things) ->
 
 #: What people with tags may not do, although their role has it.
 BEYOND_TAGS = (
+    "editing.edit",
+    "editing.change",
     "packages.delete",
     "activations.ask_end",
     "activations.end",
