@@ -10,8 +10,9 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +25,9 @@ PREFIX = "DEPLOY_SERVER_"
 
 #: The parts of the server that may run as processes of their own.
 FACES = ("comm", "files", "admin")
+
+#: How lines of the log look.
+LOG_FORMATS = ("text", "json")
 
 #: Names of the environment that are no keys: the directory, and what `run` tells its workers.
 _OTHER_NAMES = {"DATA", "SCHEME"}
@@ -56,6 +60,11 @@ class ServerConfig:
         access_log: whether every request gets a line in the log.
         max_package_bytes: the largest file a package may be built from.
         max_message_bytes: the largest message of an agent, after inflating.
+        min_free_bytes: what uploads and builds must leave free of the disk; a twentieth of the disk
+            where that is less. Agents' reports need some room when nobody looks.
+        log_format: ``text`` for people, ``json`` for programs.
+        trusted_proxies: addresses and networks whose X-Forwarded-For is believed.
+        metrics_allow: addresses and networks that may read /metrics without a token.
         fetch_allow: ``host`` or ``host:port`` that activation checks may fetch although they lie
             in loopback or link-local ranges.
     """
@@ -72,6 +81,10 @@ class ServerConfig:
     access_log: bool = False
     max_package_bytes: int = 64 * GIB
     max_message_bytes: int = 16 * MIB
+    min_free_bytes: int = GIB
+    log_format: str = "text"
+    trusted_proxies: tuple[str, ...] = ()
+    metrics_allow: tuple[str, ...] = ("127.0.0.0/8", "::1")
     fetch_allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -83,6 +96,18 @@ class ServerConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}", hint=f"Give a number from {low} to {high}."
                 )
+        if self.log_format not in LOG_FORMATS:
+            raise ConfigError(
+                f"log_format is {self.log_format!r}", hint=f"Give {' or '.join(LOG_FORMATS)}."
+            )
+        for name in ("trusted_proxies", "metrics_allow"):
+            try:
+                networks(getattr(self, name))
+            except ValueError as error:
+                raise ConfigError(
+                    f"{name}: {error}",
+                    hint="Give addresses like 10.0.0.5 and networks like 10.0.0.0/8.",
+                ) from None
         if unknown := set(self.faces) - set(FACES):
             raise ConfigError(
                 f"faces: {', '.join(sorted(unknown))} is no part of the server",
@@ -152,7 +177,17 @@ _RANGES = {
     "threads": (1, 256),
     "max_package_bytes": (1, 1024 * GIB),
     "max_message_bytes": (MIB // 16, GIB),
+    "min_free_bytes": (0, 1024 * GIB),
 }
+
+
+def networks(texts: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    """The networks that these texts name; an address is a network of one.
+
+    Raises:
+        ValueError: one names none.
+    """
+    return tuple(ip_network(text) for text in texts)
 
 
 def data_dir(option: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Path:

@@ -2,19 +2,18 @@
 
 import dataclasses
 import logging
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import click
 
 from deploy_server.cli.common import data_option, now, open_server
-from deploy_server.config import FACES
+from deploy_server.config import FACES, LOG_FORMATS
 from deploy_server.services.audit import sweep_audit
 from deploy_server.services.backup import clear, load_settled
 from deploy_server.services.events import sweep_events
 from deploy_server.services.settings import audit_days
+from deploy_server.services.status import sweep_results
 from deploy_server.services.sweeping import sweep_orphans
 from deploy_server.storage.fragments import LocalFragmentStore
 
@@ -28,6 +27,7 @@ log = logging.getLogger(__name__)
     "--https-port", type=click.IntRange(0, 65535), help="For everything else. [default: 8443]"
 )
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes for each port. [default: 1]")
+@click.option("--log-format", type=click.Choice(LOG_FORMATS), help="[default: text]")
 @click.option("--faces", help=f"The parts to answer with. [default: {','.join(FACES)}]")
 @data_option
 def run(data: Path, faces: str | None, **options: Any) -> None:
@@ -39,17 +39,20 @@ def run(data: Path, faces: str | None, **options: Any) -> None:
     if faces is not None:
         given["faces"] = tuple(part.strip() for part in faces.split(",") if part.strip())
     config = dataclasses.replace(load_settled(data), **given)
-    _log_to_stderr()
     # Flask and granian take a third of a second to import, which other commands do not need.
     from deploy_server.serving.activity import log_activity_to
+    from deploy_server.serving.logs import log_to_stderr
     from deploy_server.serving.run import serve
     from deploy_server.web.app import create_app
+    from deploy_server.web.board import Board
 
+    log_to_stderr(config.log_format)
     log_activity_to(config.data / "log")
+    board = Board()
     serve(
         config,
         lambda scheme, stopping: create_app(
-            config, faces=config.faces, scheme=scheme, stopping=stopping
+            config, faces=config.faces, scheme=scheme, stopping=stopping, board=board
         ),
         click.echo,
         lambda: _sweep(data),
@@ -62,15 +65,7 @@ def _sweep(data: Path) -> None:
         clear(config.staging)
         sweep_orphans(session, LocalFragmentStore(config.download, config.staging), now())
         said = sweep_events(session, now())
+        said += sweep_results(session, now())
         said += sweep_audit(session, audit_days(session), now())
         for sentence in said:
             log.info("%s", sentence)
-
-
-def _log_to_stderr() -> None:
-    """Plain lines with the time in UTC: `2026-11-21T10:15:01Z WARNING text`."""
-    handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -8,20 +8,23 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import datetime
 
-from flask import Flask, Response
+from flask import Flask
 from jinja2 import StrictUndefined
-from sqlalchemy import NullPool, text
+from sqlalchemy import NullPool
 
 from deploy_server.config import FACES, ServerConfig
-from deploy_server.domain.errors import StorageError
 from deploy_server.services.contact import Sightings
 from deploy_server.storage.database import make_engine, session_factory
 from deploy_server.storage.fragments import LocalFragmentStore
 from deploy_server.storage.readers import Readers
 from deploy_server.storage.turns import Writer
-from deploy_server.web.database import engine_of, init_database, reading_session
+from deploy_server.web.board import Board
+from deploy_server.web.database import engine_of, init_database
 from deploy_server.web.errors import init_errors
-from deploy_server.web.services import Scheme, Services, services, system_clock
+from deploy_server.web.health import init_health
+from deploy_server.web.metrics import init_metrics
+from deploy_server.web.observing import Observed, Watch
+from deploy_server.web.services import Scheme, Services, system_clock
 from deploy_server.web.shortcut import WireShortcut
 from deploy_server.web.wire import Wire
 
@@ -46,6 +49,7 @@ def create_app(
     scheme: Scheme = "https",
     clock: Callable[[], datetime] = system_clock,
     stopping: ExitStack | None = None,
+    board: Board | None = None,
 ) -> Application:
     """An application with `faces`, for a process that answers `scheme`.
 
@@ -56,6 +60,7 @@ def create_app(
         clock: tells the time.
         stopping: closed by the caller when nobody asks any more; where there is none, nothing is
             left to be written later.
+        board: where requests are counted; without one, on one of its own.
     """
     wanted = frozenset(faces)
     if scheme == "http":
@@ -67,6 +72,9 @@ def create_app(
     init_errors(app)
     init_database(app, config)
     wire = _wire(app, config, clock, scheme, stopping)
+    board = board or Board()
+    watch = Watch(config, board.claim())
+    wire.sightings.told = watch.row.wait
     app.extensions["tranche"] = Services(
         config=config,
         store=LocalFragmentStore(config.download, config.staging),
@@ -76,10 +84,12 @@ def create_app(
         wire=wire,
     )
     if "comm" in wanted:
-        app.shortcut = WireShortcut(wire, _contact_threads(config))
+        app.shortcut = WireShortcut(wire, _contact_threads(config), watch)
     _add_faces(app, wanted, scheme)
     if scheme == "https":
-        app.add_url_rule("/healthz", "healthz", health)
+        init_health(app)
+        init_metrics(app, board)
+    app.wsgi_app = Observed(app.wsgi_app, watch)  # type: ignore[method-assign]
     return app
 
 
@@ -132,18 +142,3 @@ def _add_faces(app: Flask, wanted: frozenset[str], scheme: Scheme) -> None:
         from deploy_server.web.admin import register_console
 
         register_console(app)
-
-
-def health() -> Response:
-    """Whether this process can work: it reaches the database, and package files are there."""
-    if services().faces - {"files"}:
-        with reading_session() as session:
-            session.execute(text("SELECT 1"))
-    try:
-        services().config.download.stat()
-    except OSError as error:
-        raise StorageError(
-            f"the packages in {services().config.download} cannot be reached: {error.strerror}",
-            hint="Look at the disk and the rights on it",
-        ) from error
-    return Response("ok\n", mimetype="text/plain")

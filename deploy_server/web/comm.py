@@ -3,6 +3,7 @@
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from deploy_server.web.observing import KIND
 from deploy_server.web.services import services
 from deploy_server.web.wire import PATH, Call, Reply, not_posted
 
@@ -32,6 +33,7 @@ def _call(body: bytes) -> Call:
 
 
 def _response(reply: Reply) -> Response:
+    request.environ[KIND] = reply.kind
     response = Response(reply.body, status=reply.status)
     del response.headers["Content-Type"]
     if reply.content_type:

@@ -13,12 +13,13 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
 from deploy_server.domain.errors import DeployError, InternalError, StorageError
+from deploy_server.web.observing import request_id
 from deploy_server.web.services import services
 
 log = logging.getLogger(__name__)
 
 #: Paths that machines ask for; what is not among them belongs to people.
-MACHINE_PATHS = ("/ocsinventory", "/download", "/api", "/healthz", "/metrics")
+MACHINE_PATHS = ("/ocsinventory", "/download", "/api", "/healthz", "/readyz", "/metrics")
 
 #: What went wrong and what to do, for statuses that Flask itself gives.
 _SENTENCES: dict[int, tuple[str, str]] = {
@@ -90,7 +91,7 @@ def told_to_machines(error: Exception, asked: str) -> tuple[int, str]:
         asked: method and path, for the log.
     """
     trouble = _trouble(error, asked)
-    return trouble.status, _line(trouble.message, trouble.hint)
+    return trouble.status, _line(trouble.status, trouble.message, trouble.hint)
 
 
 def _trouble(error: Exception, asked: str) -> DeployError:
@@ -127,7 +128,7 @@ def _forget_promises() -> None:
 
 def _answer(status: int, message: str, hint: str, code: str) -> Response:
     if not wants_html():
-        response = _for_machines(message, hint, code)
+        response = _for_machines(status, message, hint, code)
     else:
         # Where the person is not known, or the database fails, the menu cannot be drawn.
         inside = g.get("person") is not None and status < 500
@@ -137,17 +138,19 @@ def _answer(status: int, message: str, hint: str, code: str) -> Response:
             title=HTTPStatus(status).phrase,
             message=message,
             hint=hint,
+            request_id=request_id(),
         )
         response = Response(page)
     response.status_code = status
     return response
 
 
-def _for_machines(message: str, hint: str, code: str) -> Response:
+def _for_machines(status: int, message: str, hint: str, code: str) -> Response:
     if request.path.startswith("/api") or request.headers.get("X-Requested-With") == "fetch":
         return jsonify(error=code, message=message, hint=hint)
-    return Response(_line(message, hint), mimetype="text/plain")
+    return Response(_line(status, message, hint), mimetype="text/plain")
 
 
-def _line(message: str, hint: str) -> str:
-    return ". ".join(part.rstrip(".") for part in (message, hint) if part) + ".\n"
+def _line(status: int, message: str, hint: str) -> str:
+    number = f"Request {request_id()}" if status >= 500 else ""
+    return ". ".join(part.rstrip(".") for part in (message, hint, number) if part) + ".\n"

@@ -5,12 +5,14 @@ the console) costs several times what the answer does.
 """
 
 import logging
+import time
 from collections.abc import Callable
 
 from deploy_server.web.errors import told_to_machines
 from deploy_server.web.gateway.answer import Answer
 from deploy_server.web.gateway.environ import address_of
 from deploy_server.web.gateway.exchange import Scope
+from deploy_server.web.observing import Watch
 from deploy_server.web.wire import PATH, Call, Reply, Wire
 
 log = logging.getLogger(__name__)
@@ -22,11 +24,13 @@ class WireShortcut:
     Args:
         wire: what answers.
         threads: how many messages it looks at at the same time.
+        watch: where they are counted.
     """
 
-    def __init__(self, wire: Wire, threads: int) -> None:
+    def __init__(self, wire: Wire, threads: int, watch: Watch) -> None:
         self._wire = wire
         self.threads = threads
+        self._watch = watch
 
     def takes(self, scope: Scope, length: int) -> bool:
         """Whether a request is for here; `length` of its body, in bytes."""
@@ -34,32 +38,47 @@ class WireShortcut:
 
     def open(self, scope: Scope, body: bytes) -> Answer | Callable[[], Answer]:
         """Return the answer, or what is left to do for it; that may wait for others."""
+        began = time.perf_counter()
+        remote, number = self._who(scope)
+
+        def counted(reply: Reply) -> Answer:
+            seconds = time.perf_counter() - began
+            self._watch.row.count(reply.kind, reply.status, seconds, len(reply.body))
+            return _answer(reply, number)
+
         try:
-            opened = self._wire.open(Call(body, _user_agent(scope), address_of(scope)))
+            opened = self._wire.open(Call(body, _header(scope, b"user-agent"), remote))
         except Exception as error:
             # Whatever it is, one request failed and the next one must be answered.
-            return _failed(error)
+            return counted(_failed(error))
         if isinstance(opened, Reply):
-            return _answer(opened)
+            return counted(opened)
         work = opened
 
         def finish() -> Answer:
+            self._watch.begin(number)  # in another thread, perhaps
             try:
-                return _answer(work())
+                return counted(work())
             except Exception as error:
                 # As above.
-                return _failed(error)
+                return counted(_failed(error))
 
         return finish
 
+    def _who(self, scope: Scope) -> tuple[str, str]:
+        """Return the address of who asks, and the request's number."""
+        address = address_of(scope)
+        if not self._watch.trusts(address):
+            return address, self._watch.begin()
+        client = self._watch.client(address, _header(scope, b"x-forwarded-for"))
+        return client, self._watch.begin(_header(scope, b"x-request-id"))
 
-def _user_agent(scope: Scope) -> str:
-    return next(
-        (value.decode("latin-1") for name, value in scope["headers"] if name == b"user-agent"), ""
-    )
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
 
 
-def _answer(reply: Reply) -> Answer:
+def _answer(reply: Reply, number: str) -> Answer:
     headers = [
         (b"content-length", b"%d" % len(reply.body)),
         (b"x-content-type-options", b"nosniff"),
@@ -68,11 +87,13 @@ def _answer(reply: Reply) -> Answer:
         headers.append((b"content-type", reply.content_type.encode()))
     if reply.cache_control:
         headers.append((b"cache-control", reply.cache_control.encode()))
+    if reply.status >= 400:
+        headers.append((b"x-request-id", number.encode()))
     answer = Answer(reply.status, headers)
     answer.head = reply.body
     return answer
 
 
-def _failed(error: Exception) -> Answer:
+def _failed(error: Exception) -> Reply:
     status, text = told_to_machines(error, f"POST {PATH}")
-    return _answer(Reply(status, text.encode(), "text/plain; charset=utf-8"))
+    return Reply(status, text.encode(), "text/plain; charset=utf-8")

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from deploy_agent.wire import terms
 from deploy_agent.wire.envelope import Envelope, pack, unpack
 from deploy_agent.wire.errors import TooLargeError, WireError
-from deploy_agent.wire.messages import Request, parse_request
+from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog, Request, parse_request
 from deploy_server.services import gate
 from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.contact import Sightings, answer, look
@@ -58,12 +58,14 @@ class Reply:
         body: its bytes.
         content_type: '' for none.
         cache_control: '' for none.
+        kind: what it answers: prolog, inventory, report; refused where nobody could read that.
     """
 
     status: int
     body: bytes
     content_type: str
     cache_control: str = ""
+    kind: str = "refused"
 
 
 #: What is left of a call, and may wait for others.
@@ -130,7 +132,7 @@ class Wire:
             return lambda: self._answered(message, envelope, call)
         if quick.computer_id is not None:
             self.sightings.note(quick.computer_id, now, call.user_agent)
-        return _reply(_packed(quick.xml, envelope))
+        return _reply(_packed(quick.xml, envelope), message)
 
     def _answered(self, message: Request, envelope: Envelope, call: Call) -> Reply:
         def reply(session: Session) -> bytes:
@@ -139,7 +141,9 @@ class Wire:
 
         xml = self.writer.do(reply, message.device_id)
         # A report is answered 200 and nothing, not even a type.
-        return _reply(pack(xml, envelope)) if xml else Reply(200, b"", "", _NO_CACHE)
+        if xml:
+            return _reply(pack(xml, envelope), message)
+        return Reply(200, b"", "", _NO_CACHE, _KINDS[type(message)])
 
     def too_large(self, call: Call) -> Reply:
         """Refuse a message for its length."""
@@ -159,6 +163,9 @@ class Wire:
 
 _NO_CACHE = "no-cache"
 
+#: What messages are counted as.
+_KINDS = {Prolog: "prolog", Inventory: "inventory", DownloadReport: "report"}
+
 # What thousands are told in the same words is packed once.
 _packed = lru_cache(maxsize=256)(pack)
 
@@ -177,8 +184,8 @@ def not_posted() -> Reply:
     return _refusal(405, "agents POST their messages here; there is nothing else to see")
 
 
-def _reply(body: bytes) -> Reply:
-    return Reply(200, body, terms.CONTENT_TYPE_REPLY, _NO_CACHE)
+def _reply(body: bytes, message: Request) -> Reply:
+    return Reply(200, body, terms.CONTENT_TYPE_REPLY, _NO_CACHE, _KINDS[type(message)])
 
 
 def _refusal(status: int, text: str) -> Reply:

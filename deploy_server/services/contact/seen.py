@@ -50,9 +50,13 @@ class Sightings:
     Args:
         sessions: makes a session for each write.
         delay_s: for how long they are collected; 0 writes each at once.
+
+    Attributes:
+        told: called with how many are not written yet, whenever that changes.
     """
 
     def __init__(self, sessions: Callable[[], Session], delay_s: float = 0) -> None:
+        self.told: Callable[[int], object] = lambda _number: None
         self._sessions = sessions
         self._delay_s = delay_s
         self._lock = threading.Lock()
@@ -64,6 +68,7 @@ class Sightings:
         """Remember that the computer's agent called now."""
         with self._lock:
             self._found[computer_id] = (now, user_agent)
+            self.told(len(self._found))
             if self._delay_s and self._writer is None:
                 # Started with the first contact: a thread would not survive a worker's fork.
                 self._writer = threading.Thread(target=self._run, name="sightings", daemon=True)
@@ -84,6 +89,7 @@ class Sightings:
                 log.warning("%d contacts are written later: %s", len(batch), error.orig)
                 with self._lock:
                     self._found = {**dict(batch), **self._found}
+        self.told(len(self._found))
 
     def close(self) -> None:
         """Write what is left, and take no more."""

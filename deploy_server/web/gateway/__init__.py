@@ -125,6 +125,7 @@ class Gateway:
             context = contextvars.copy_context()
             environ = make_environ(exchange.scope, body)
             answer = await self._in_thread(context, ask, self._app, environ)
+            exchange.request_id = environ.get("tranche.request_id", "")
             try:
                 await self._send(exchange, answer, body, context)
             finally:

@@ -29,12 +29,14 @@ class Exchange:
     Attributes:
         scope: what ASGI says of the request.
         receive: more of the request, then its end.
+        request_id: the number that the application gave it, '' before that.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.receive = receive
         self._send = send
+        self.request_id = ""
         self._status = _GONE
         self._began = time.monotonic()
 
@@ -71,15 +73,22 @@ class Exchange:
 
     def log(self) -> None:
         """Write the request's line."""
-        client = self.scope.get("client") or ("-",)
+        client = (self.scope.get("client") or ("-",))[0].removeprefix("::ffff:")
+        seconds = time.monotonic() - self._began
+        path = self.scope["raw_path"].decode("ascii", "backslashreplace")
+        parts = (client, self.scope["scheme"], self.scope["method"], path, self._status)
         access.info(
             '%s %s "%s %s" %d %.0f ms',
-            client[0].removeprefix("::ffff:"),
-            self.scope["scheme"],
-            self.scope["method"],
-            self.scope["raw_path"].decode("ascii", "backslashreplace"),
-            self._status,
-            (time.monotonic() - self._began) * 1000,
+            *parts,
+            seconds * 1000,
+            extra={
+                "request_id": self.request_id,
+                "client": client,
+                "method": self.scope["method"],
+                "path": path,
+                "status": self._status,
+                "seconds": round(seconds, 6),
+            },
         )
 
     async def _put(self, message: Message) -> None:
