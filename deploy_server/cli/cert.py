@@ -4,9 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy.exc import DBAPIError
 
-from deploy_server.cli.common import data_option, json_option, now, plain, print_json, say
-from deploy_server.services import certificates
+from deploy_server.cli.common import (
+    data_option,
+    json_option,
+    now,
+    open_session,
+    plain,
+    print_json,
+    say,
+)
+from deploy_server.domain.errors import DeployError
+from deploy_server.services import audit, certificates
 from deploy_server.services.backup import load_settled
 from deploy_server.services.certificates import CertificateStore, Description
 
@@ -92,8 +102,10 @@ def install(data: Path, chain: tuple[Path, ...], key: Path | None, ca: tuple[Pat
     """Take a certificate from a PKI, or a self-signed one; a running server uses it at once."""
     store = CertificateStore(load_settled(data).certs)
     before = store.ca_file.read_bytes() if store.ca_file.exists() else b""
+    old = _current(store)
     described, notes = certificates.install(store, chain, key, ca, now())
     _report(described)
+    _enter(data, "certificate.install", old, described)
     for note in notes:
         say(f"Warning: {note}")
     if store.ca_file.read_bytes() != before:
@@ -109,9 +121,36 @@ def install(data: Path, chain: tuple[Path, ...], key: Path | None, ca: tuple[Pat
 def renew(data: Path, hosts: tuple[str, ...], days: int | None) -> None:
     """Let the server's own CA sign a new certificate; a running server uses it at once."""
     config = load_settled(data)
-    _report(certificates.renew(CertificateStore(config.certs), hosts, days, now()))
+    store = CertificateStore(config.certs)
+    old = _current(store)
+    described = certificates.renew(store, hosts, days, now())
+    _report(described)
+    _enter(data, "certificate.renew", old, described)
     if hosts and config.hosts[0] not in hosts:
         say(f"server.toml still has {config.hosts[0]} in the URLs of new activations")
+
+
+def _current(store: CertificateStore) -> Description | None:
+    """The certificate that is installed; None where none can be read."""
+    try:
+        return certificates.describe(store.chain()[0])
+    except DeployError:
+        return None
+
+
+def _enter(data: Path, action: str, before: Description | None, after: Description) -> None:
+    """Enter the change into the audit log.
+
+    The files are changed by then. A certificate that has to be replaced today does not wait for a
+    database that is down; who replaces it is told that the entry is missing.
+    """
+    values = [each and {**_record(each), "days_left": None} for each in (before, after)]
+    try:
+        with open_session(data) as session, session.begin():
+            audit.record(session, action, after.subject, now=now(), before=values[0],
+                         after=values[1])  # fmt: skip
+    except (DeployError, DBAPIError) as error:
+        say(f"Warning: this is not in the audit log, because the database refuses: {error}")
 
 
 def _report(described: Description) -> None:

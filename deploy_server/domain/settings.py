@@ -175,6 +175,16 @@ OPTIONS = (
         scopes=(GLOBAL,),
     ),
     Option(
+        "RESULTS_DAYS",
+        "0",
+        "How long the history of results is kept; 0 keeps it for ever. How far a package is on a"
+        " computer stays known.",
+        unit="days",
+        minimum=0,
+        maximum=36_500,
+        scopes=(GLOBAL,),
+    ),
+    Option(
         "AUDIT_DAYS",
         "0",
         "How long the audit log is kept; 0 keeps it for ever.",

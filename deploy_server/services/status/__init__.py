@@ -8,6 +8,7 @@ has no row yet (contract.md 5, Assigning).
 from deploy_server.services.status.computer import computer_deployments, computer_history
 from deploy_server.services.status.counts import package_status, package_statuses, statistics
 from deploy_server.services.status.lists import each_result, results
+from deploy_server.services.status.retention import sweep_results
 from deploy_server.services.status.validation import validate
 from deploy_server.services.status.views import (
     EVERYTHING,
@@ -40,5 +41,6 @@ __all__ = [
     "package_statuses",
     "results",
     "statistics",
+    "sweep_results",
     "validate",
 ]

@@ -50,6 +50,28 @@ def test_renewing_with_another_name_says_what_stays(cli: Cli) -> None:
     assert "server.toml still has deploy.example.org" in outcome.err
 
 
+def test_new_certificates_are_in_the_audit_log(cli: Cli) -> None:
+    before = json.loads(cli.ok("cert", "show", "--json"))
+    cli.ok("cert", "renew", "--host", "new.example.org")
+    entry = json.loads(cli.ok("audit", "--json"))[-1]
+    assert (entry["action"], entry["target"]) == ("certificate.renew", "CN=new.example.org")
+    was, now = json.loads(entry["before"]), json.loads(entry["after"])
+    assert was["fingerprint"] == before["fingerprint"]
+    assert now["names"] == ["new.example.org", "localhost", "127.0.0.1"]
+    assert "issuer" not in now  # the same as before
+    server = cli.data / "certs" / "server.pem"
+    cli.ok("cert", "install", "--cert", server, "--ca", cli.data / "certs" / "cacert.pem")
+    assert json.loads(cli.ok("audit", "--json"))[-1]["action"] == "certificate.install"
+
+
+def test_a_certificate_does_not_wait_for_the_database(cli: Cli) -> None:
+    (cli.data / "tranche.db").unlink()
+    outcome = cli("cert", "renew", "--host", "new.example.org")
+    assert outcome.status == 0
+    assert "Installed CN=new.example.org" in outcome.out
+    assert "Warning: this is not in the audit log" in outcome.err
+
+
 def test_a_request_goes_to_a_file_or_to_standard_output(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "server.csr"
     cli.ok("cert", "request", "-o", file)

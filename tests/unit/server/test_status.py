@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import ResultClass
 from deploy_server.domain.errors import NotFound, SpecError
-from deploy_server.services import groups, status
+from deploy_server.services import audit, groups, settings, status
 from deploy_server.storage.models import Assignment, Computer, Package, Report
 from tests.support.clock import START
 from tests.support.factories import (
@@ -248,3 +248,23 @@ def test_history_outlives_everything(session: Session) -> None:
     assert session.scalar(select(func.count()).select_from(Computer)) == 0
     found = status.computer_history(session, "gone-2026-01-02-03-04-05", limit=2)
     assert [each.code for each in found] == ["ERR_EXIT_CODE_2", "ERR_EXIT_CODE_1"]
+
+
+def test_old_results_go_when_a_setting_says_so(session: Session) -> None:
+    row = make_assignment(session, status="SUCCESS", since=START - timedelta(days=40))
+    package = row.package_id
+    for days in (40, 31, 30, 1):
+        at = START - timedelta(days=days)
+        values = {"result_class": ResultClass.SUCCESS, "package_id": package, "device_id": "pc"}
+        session.add(Report(at=at, code="SUCCESS", **values))
+    session.commit()
+    assert status.sweep_results(session, START) == []
+    settings.set_setting(session, "RESULTS_DAYS", "30", now=START, actor="Marie")
+    session.commit()
+    assert status.sweep_results(session, START) == ["results older than 30 days: 2 removed"]
+    assert session.scalar(select(func.count()).select_from(Report)) == 2
+    assert status.package_status(session, package, now=START).by_status == {"SUCCESS": 1}
+    (entry,) = audit.each_entry(session, audit.Filter(action="results"))
+    assert entry.after == '{"removed":2,"older_than_days":30}'
+    session.commit()
+    assert status.sweep_results(session, START) == []
