@@ -29,6 +29,7 @@ from deploy_agent.services.packages import Packages
 from deploy_agent.services.waiting import For, Wait
 
 LOOK_S = 5.0  # so often it is looked whether the user is still there
+UNSEEN_S = 15.0  # for longer nobody has to have looked, or the time does not count
 LOOK_UNWOKEN_S = 1.0  # the same where no window can wake the agent
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class _Open:
     session: Session
     window: Window
     ends_at: float
-    look_at: float
+    seen_at: float
 
 
 class Asking:
@@ -184,7 +185,7 @@ class Asking:
         now = self._monotonic()
         lasts = self._stands_s if question.countdown_s is None else question.countdown_s
         ends_at = math.inf if lasts is None else now + lasts
-        self._open = _Open(package, package.state, question, session, window, ends_at, now + LOOK_S)
+        self._open = _Open(package, package.state, question, session, window, ends_at, now)
 
     def _cannot_show(self, package: Package, session: Session, pauses: Pauses) -> None:
         """There is somebody, and nothing with which to ask."""
@@ -226,12 +227,17 @@ class Asking:
     def _without_answer(self, asked: _Open) -> tuple[Reply | None, str]:
         """Return what becomes of a question that nobody has answered so far, and why."""
         now = self._monotonic()
+        unseen = now - asked.seen_at
         over = now >= asked.ends_at
-        if over or now >= asked.look_at:
-            asked.look_at = now + LOOK_S
+        if over or unseen >= LOOK_S:
+            asked.seen_at = now
             why = self._interruption(asked)
             if why:
                 return Reply.NOTHING, why
+            if unseen > UNSEEN_S:
+                # The agent was at other work, and the screen may have been locked all the time.
+                asked.ends_at += unseen
+                over = now >= asked.ends_at
         if not over:
             return None, ""
         if asked.question.countdown_s is None:
@@ -267,12 +273,9 @@ class Asking:
         return None
 
     def _said(self, package: Package, answer: Answer) -> tuple[Answer, ...]:
-        """Return the package's answers with a new one, which the server learns, once."""
+        """Return the package's answers with a new one; the server learns it once that is saved."""
         log.info("package %s: %s", package.id, answer)
-        known = package.record.answers
-        if not known or not known[-1].said_as(answer):
-            package.tell(str(answer))
-        return with_answer(known, answer)
+        return with_answer(package.record.answers, answer)
 
     def _woken(self) -> None:
         if self.wake is not None:

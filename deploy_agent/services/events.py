@@ -14,7 +14,7 @@ from uuid import UUID, uuid4, uuid5
 from deploy_agent.domain.errors import DefiniteError, TransientError
 from deploy_agent.domain.outcome import Outcome
 from deploy_agent.domain.policy import RETRY_AFTER_MAX_S
-from deploy_agent.domain.record import PackageRecord, Result
+from deploy_agent.domain.record import PackageRecord, Reply, Result
 from deploy_agent.domain.state import State
 from deploy_agent.machine.clock import Clock
 from deploy_agent.machine.spool import Spool
@@ -35,7 +35,7 @@ BYTES_MAX = 512 * 1024  # of one message
 PROGRESS_S = 60.0  # between two events of progress, unless a tenth of the package came
 #: Statuses with which a server says that it will never take these events.
 _NEVER = (400, 413, 422)
-#: Ends and cancellations have ids that follow from them: told twice they are the same event.
+#: Ends, cancellations and answers have ids that follow from them: told twice they are the same.
 _NAMESPACE = UUID("5f0b1c3e-4a57-4d0e-9a3c-1c2f2a9d7b61")
 
 log = logging.getLogger(__name__)
@@ -79,12 +79,22 @@ class Events:
     def changed(self, package: Package, before: PackageRecord | None) -> None:
         """The package's record was saved; a new state is an event. Its end is `ended`'s."""
         record = package.record
+        if before is not None and _is_answered(before, record):
+            self._answered(package, before.state)
         same = before is not None and (before.state, before.key) == (record.state, record.key)
         if same or record.ended or record.orphan:
             return
         edited = before is not None and record.state is State.OFFERED
         slot = "progress" if record.state is State.DOWNLOADING else ""
         self._tell(package, "it was edited; it starts over" if edited else "", slot=slot)
+
+    def found(self, package: Package) -> None:
+        """A dead agent may have saved an answer and not told of it; told twice it is the same."""
+        record = package.record
+        if record.answers:
+            confirmed = record.ended and record.answers[-1].reply is not Reply.CANCEL
+            state = State.CONFIRMING if confirmed else State.UNPACKED
+            self._answered(package, state if record.ended else record.state)
 
     def progressed(self, package: Package) -> None:
         """A fragment came: an event for each tenth of the package, or each minute."""
@@ -223,6 +233,23 @@ class Events:
             total=total,
         )
 
+    def _answered(self, package: Package, state: State) -> None:
+        record = package.record
+        if record.orphan:
+            return
+        answer = record.answers[-1]
+        # The time of an answer that is repeated changes, that of the one before stays.
+        before = record.answers[-2].at.isoformat() if len(record.answers) > 1 else ""
+        name = f"{record.package_id}/{record.offer.attempt}/{before}/{answer.who}/{answer}"
+        self._add(
+            record.package_id,
+            record.offer.attempt,
+            state.value,
+            event_id=str(uuid5(_NAMESPACE, name)),
+            slot=f"{record.package_id}/{record.key}/answer/{name}",
+            reason=str(answer),
+        )
+
     def _end(self, package_id: str, attempt: int | None, result: Result, **more: Any) -> None:
         ended = f"{package_id}/{attempt}/{result.code}/{result.ended_at.timestamp():.0f}"
         self._add(
@@ -260,6 +287,12 @@ class Events:
             **more,
         )
         self._spool.add(event, slot)
+
+
+def _is_answered(before: PackageRecord, record: PackageRecord) -> bool:
+    """Whether a user has said something, and not what was said last."""
+    known, now = before.answers[-1:], record.answers[-1:]
+    return bool(now) and not (known and known[0].said_as(now[0]))
 
 
 def _counts(package: Package) -> tuple[int | None, int | None]:

@@ -14,11 +14,14 @@ class Observer(Protocol):
     def changed(self, package: "Package", before: PackageRecord | None) -> None:
         """The package's record was saved; it was `before`, None for a new package."""
 
+    def found(self, package: "Package") -> None:
+        """The package was on the disk; whoever died may not have told of its last save."""
+
     def progressed(self, package: "Package") -> None:
         """A fragment of the package came."""
 
     def told(self, package: "Package", reason: str) -> None:
-        """Something is to be said of the package, in its present state: a user's answer."""
+        """Something is to be said of the package, in its present state."""
 
 
 class Nobody:
@@ -26,6 +29,9 @@ class Nobody:
 
     def changed(self, package: "Package", before: PackageRecord | None) -> None:
         """The package's record was saved."""
+
+    def found(self, package: "Package") -> None:
+        """The package was on the disk."""
 
     def progressed(self, package: "Package") -> None:
         """A fragment of the package came."""

@@ -113,7 +113,7 @@ class Package:
             self._keep(record)
 
     def tell(self, reason: str) -> None:
-        """Let the server know something of the package in its present state: a user's answer."""
+        """Let the server know something of the package in its present state."""
         self._observer.told(self, reason)
 
     def _keep(self, record: PackageRecord) -> None:

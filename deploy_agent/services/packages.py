@@ -32,7 +32,9 @@ class Packages:
         """
         for record in self.store.load(now):
             kept = replace(record, retry_at=None, ask_at=None) if forgive else record
-            self._by_id[record.package_id] = Package(self.store, kept, self._observer)
+            package = Package(self.store, kept, self._observer)
+            self._by_id[record.package_id] = package
+            self._observer.found(package)
 
     def __iter__(self) -> Iterator[Package]:
         """Yield the packages by id; others may come and go meanwhile."""

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from deploy_agent.services.agent import Agent
-from deploy_agent.services.waiting import Patience
+from deploy_agent.services.asking import LOOK_S
+from deploy_agent.services.waiting import Patience, Wait
 from deploy_agent.wire.info import Notification
 from tests.support.computer import Computer
 from tests.support.dialogs import ScriptedWindow
@@ -20,6 +21,15 @@ def daemon(pc: Computer) -> Agent:
     agent.poll()
     agent.step()
     return agent
+
+
+def look_for(agent: Agent, pc: Computer, seconds: float) -> Wait | None:
+    """The agent is at no other work and looks after the user all the time."""
+    wait = None
+    for _ in range(int(seconds / LOOK_S)):
+        pc.clock.advance(seconds=LOOK_S)
+        wait = agent.step()
+    return wait
 
 
 def window(pc: Computer) -> ScriptedWindow:

@@ -13,7 +13,7 @@ from typing import Any
 
 from deploy_agent.domain.asking import Question, Session
 from deploy_agent.domain.outcome import Outcome
-from deploy_agent.domain.record import Reply
+from deploy_agent.domain.record import SAID, Reply
 from deploy_agent.domain.state import State
 from deploy_agent.machine.runner import Job
 from deploy_agent.services.installing import JOB_FILE
@@ -317,6 +317,7 @@ def check(lived: Lived) -> None:
     _check_starts(story, world)
     _check_disk(world)
     _check_events(story, world)
+    _check_answers(world)
     assert not world.fate.again, f"fetched again without need: {world.fate.again}"
 
 
@@ -366,6 +367,21 @@ def _check_disk(world: World) -> None:
         strange.discard("events.jsonl")
     assert not strange, f"stays on the disk: {sorted(strange)}"
     assert not [name for name in left if name.endswith(".part")], f"unfinished: {sorted(left)}"
+
+
+def _check_answers(world: World) -> None:
+    """Our server knows what users said as history does, and each of it once."""
+    if world.fate.end is not End.KILL:
+        return
+    kept = [
+        f"{each['who'] or 'the user'} {SAID[Reply(each['reply'])]}"
+        for entry in world.computer.history.read_all()
+        for each in entry["answers"]
+    ]
+    words = tuple(SAID.values())
+    reasons = [each.reason.partition(": nobody")[0] for each in world.server.events]
+    told = [each for each in reasons if each.endswith(words) and not each.startswith("ended")]
+    assert sorted(kept) == sorted(told), f"told {told}, kept {kept}"
 
 
 def _check_events(story: Story, world: World) -> None:

@@ -95,12 +95,12 @@ def _session(facts: Mapping[str, str]) -> Session | None:
 def _from_utmp() -> Iterator[Session]:
     import psutil
 
-    for number, entry in enumerate(psutil.users()):
+    for entry in psutil.users():
         if entry.pid is not None and not psutil.pid_exists(int(entry.pid)):
             continue  # an entry that nobody took away
         tty = _TTY.match(entry.terminal or "")
         yield Session(
-            id=f"utmp{number}-{entry.terminal or ''}-{int(entry.started)}",
+            id=f"utmp-{entry.terminal or ''}-{entry.pid or 0}-{int(entry.started)}",
             user=entry.name,
             uid=_uid(entry.name),
             kind=Kind.SCREEN if tty is None else Kind.TERMINAL,

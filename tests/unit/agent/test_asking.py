@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from deploy_agent.domain.asking import Kind
-from deploy_agent.domain.record import Reply
+from deploy_agent.domain.record import SAID, PackageRecord, Reply
 from deploy_agent.domain.state import State
 from deploy_agent.services.waiting import For, Patience
 from deploy_agent.wire.info import Notification
 from deploy_agent.wire.replies import DownloadSettings
-from tests.support.asked import ASKS, FOR_EVER, ID, answers, daemon, why, window
+from tests.support.asked import ASKS, FOR_EVER, ID, answers, daemon, look_for, why, window
 from tests.support.computer import Computer, bring_to
 from tests.support.dialogs import ALICE, BOB
 
@@ -130,7 +130,8 @@ def test_a_clock_that_was_put_back_asks_again(pc: Computer) -> None:
 
 def test_a_countdown_starts_the_action_by_itself(pc: Computer) -> None:
     agent = daemon(pc)
-    pc.clock.advance(seconds=299)
+    look_for(agent, pc, 295)
+    pc.clock.advance(seconds=4)
     wait = agent.step()
     assert wait is not None
     assert (wait.seconds, wait.what) == (1, For.USER)
@@ -317,19 +318,68 @@ def test_once_without_waiting_asks_nobody(pc: Computer) -> None:
     assert pc.dialog.windows == []
 
 
+def told_of_alice(pc: Computer) -> list[tuple[str, str]]:
+    """What the server was told of her, but for what followed from it."""
+    return [
+        (each.state, each.reason)
+        for each in pc.server.events
+        if each.reason.startswith("alice") and "asked again" not in each.reason
+    ]
+
+
 def test_the_server_learns_every_answer(pc: Computer) -> None:
-    told: list[str] = []
     agent = daemon(pc)
-    package = agent.packages.get(ID)
-    assert package is not None
-    package.tell = told.append  # type: ignore[method-assign]
-    window(pc).say(Reply.LATER)
-    agent.step()
-    pc.clock.advance(hours=1)
-    agent.step()
-    window(pc).say(Reply.NOW)
-    agent.step()
-    assert told == ["alice said: later", "alice said: start now"]
+    for reply in (Reply.LATER, Reply.NOTHING, Reply.LATER, Reply.NOW):
+        window(pc).say(reply)
+        agent.step()
+        pc.clock.advance(hours=1)
+        agent.poll()
+        agent.step()
+    assert told_of_alice(pc) == [
+        ("UNPACKED", "alice said: later"),
+        ("UNPACKED", "alice gave no answer: the window is gone"),
+        ("UNPACKED", "alice said: later"),
+        ("UNPACKED", "alice said: start now"),
+    ]
+
+
+@pytest.mark.parametrize("reply", [Reply.LATER, Reply.CANCEL])
+@pytest.mark.parametrize("saved", [False, True])
+def test_the_server_learns_what_is_kept_and_nothing_else(
+    pc: Computer, reply: Reply, *, saved: bool
+) -> None:
+    """The agent dies between the answer and its record, or between that and what it tells."""
+    agent = daemon(pc)
+    save = agent.packages.store.save
+
+    def die(record: PackageRecord) -> None:
+        if saved:
+            save(record)
+        raise KeyboardInterrupt
+
+    agent.packages.store.save = die  # type: ignore[method-assign]
+    window(pc).say(reply)
+    with pytest.raises(KeyboardInterrupt):
+        agent.step()
+    pc.dialog.unable = True
+    for _ in range(3):
+        daemon(pc)
+        pc.clock.advance(minutes=5)
+    kept = [each for each in answers(pc) if each[1] != "nothing"]
+    assert kept == ([("alice", reply.value)] if saved else [])
+    told = [reason for _, reason in told_of_alice(pc) if "no answer" not in reason]
+    assert told == ([f"alice {SAID[reply]}"] if saved else [])
+
+
+def test_a_countdown_counts_only_while_somebody_looks(pc: Computer) -> None:
+    """The agent was at other work, and the screen may have been locked meanwhile."""
+    agent = daemon(pc)
+    look_for(agent, pc, 100)
+    pc.clock.advance(minutes=30)
+    look_for(agent, pc, 200)
+    assert pc.runner.started == []
+    look_for(agent, pc, 5)
+    assert answers(pc) == [("alice", "countdown")]
 
 
 def test_a_record_with_answers_is_read_again(pc: Computer) -> None:
