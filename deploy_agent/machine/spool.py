@@ -9,16 +9,18 @@ import json
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from deploy_agent.machine.disk import Disk
 from deploy_agent.wire.errors import WireError
 from deploy_agent.wire.events import PackageEvent
 
-SPOOL_MAX = 1024 * 1024  # bytes
+SPOOL_MAX = 1024 * 1024  # bytes of the file
+ROOM = SPOOL_MAX // 4  # bytes made free at a time, so that it is not made for each event
+EVENTS_MAX = SPOOL_MAX - ROOM  # bytes of events; the rest is for what has been replaced
 LINE_MAX = SPOOL_MAX // 4  # bytes of one event
 OUTPUT_LEFT = 16 * 1024  # characters of an output that would make a line too long
-ROOM = SPOOL_MAX // 4  # bytes made free at a time, so that it is not made for each event
 
 log = logging.getLogger(__name__)
 
@@ -31,19 +33,27 @@ class _Line:
 
 
 class Spool:
-    """The events, in memory as on the disk."""
+    """The events, in memory as on the disk.
+
+    The file may also hold what was replaced, before what has replaced it; it is written anew when
+    it would get too long. An event costs the same however many wait.
+    """
 
     def __init__(self, path: Path, disk: Disk | None = None) -> None:
         self._path = path
         self._disk = disk or Disk()
-        self._lines: list[_Line] | None = None
-        self._size = 0
+        self._lines: dict[str, _Line] = {}  # by event id, oldest first
+        self._by_slot: dict[str, _Line] = {}
+        self._size = 0  # bytes of the events
+        self._written = 0  # bytes of the file
+        self._is_loaded = False
         self._stale = False  # the file is not what is in memory
         self.forgotten = 0
 
     def __len__(self) -> int:
         """Return how many events there are."""
-        return len(self._loaded())
+        self._load()
+        return len(self._lines)
 
     def add(self, event: PackageEvent, slot: str = "") -> None:
         """Keep an event until the server has it; the same event again changes nothing.
@@ -52,16 +62,14 @@ class Spool:
             event: one that happened now.
             slot: where it takes the place of an older one that nobody was told; '' is none.
         """
-        lines = self._loaded()
-        if any(each.event.event_id == event.event_id for each in lines):
+        self._load()
+        if event.event_id in self._lines:
             return
-        if slot:
-            self._forget([each for each in lines if each.slot == slot])
         line = _line(slot, event)
-        if self._size + len(line.data) > SPOOL_MAX:
+        self._replace(line)
+        if self._size + len(line.data) > EVENTS_MAX:
             self._make_room(len(line.data) + ROOM)
-        self._loaded().append(line)
-        self._size += len(line.data)
+        self._keep(line)
         self._write(line.data)
 
     def first(self, most: int, most_bytes: int) -> list[PackageEvent]:
@@ -71,9 +79,10 @@ class Spool:
             most: events.
             most_bytes: of them together.
         """
+        self._load()
         found: list[PackageEvent] = []
         size = 0
-        for each in self._loaded()[:most]:
+        for each in islice(self._lines.values(), most):
             size += len(each.data)
             if found and size > most_bytes:
                 break
@@ -82,50 +91,64 @@ class Spool:
 
     def remove(self, event_ids: set[str]) -> None:
         """Forget events that the server has, or will never take."""
-        self._forget([each for each in self._loaded() if each.event.event_id in event_ids])
+        self._load()
+        for each in event_ids:
+            line = self._lines.get(each)
+            if line is not None:
+                self._forget(line)
+                self._stale = True
         if self._stale:
             self._rewrite()
 
-    def _forget(self, lines: list[_Line]) -> None:
-        if not lines:
-            return
-        gone = {id(each) for each in lines}
-        self._lines = [each for each in self._loaded() if id(each) not in gone]
-        self._size -= sum(len(each.data) for each in lines)
-        self._stale = True
+    def _keep(self, line: _Line) -> None:
+        self._lines[line.event.event_id] = line
+        self._size += len(line.data)
+        if line.slot:
+            self._by_slot[line.slot] = line
+
+    def _replace(self, line: _Line) -> None:
+        """Forget what has `line`'s slot."""
+        older = self._by_slot.get(line.slot) if line.slot else None
+        if older is not None:
+            self._forget(older)
+
+    def _forget(self, line: _Line) -> None:
+        del self._lines[line.event.event_id]
+        self._size -= len(line.data)
+        if self._by_slot.get(line.slot) is line:
+            del self._by_slot[line.slot]
 
     def _make_room(self, wanted: int) -> None:
-        free = SPOOL_MAX - self._size
-        oldest: list[_Line] = []
-        for each in self._loaded():
-            if free >= wanted:
-                break
-            oldest.append(each)
-            free += len(each.data)
         if not self.forgotten:
             log.warning("the server takes no events; the oldest are forgotten")
-        self.forgotten += len(oldest)
-        self._forget(oldest)
+        for line in list(self._lines.values()):
+            if EVENTS_MAX - self._size >= wanted:
+                break
+            self._forget(line)
+            self.forgotten += 1
+        self._stale = True
 
-    def _loaded(self) -> list[_Line]:
-        if self._lines is None:
-            self._lines = self._read()
-            self._size = sum(len(each.data) for each in self._lines)
-        return self._lines
-
-    def _read(self) -> list[_Line]:
+    def _load(self) -> None:
+        """Read the file, once."""
+        if self._is_loaded:
+            return
+        self._is_loaded = True
         try:
             data = self._path.read_bytes()
         except OSError:
-            return []
+            return
         lines = [line for line in map(_read_line, data.splitlines(keepends=True)) if line]
+        for line in lines:
+            if line.event.event_id not in self._lines:
+                self._replace(line)
+                self._keep(line)
+        self._written = len(data)
         # What a kill left half written must not stand before what is appended.
         self._stale = sum(len(each.data) for each in lines) != len(data)
-        return lines
 
     def _write(self, data: bytes) -> None:
         """Bring the file up to date; where that fails, memory has to do."""
-        if self._stale:
+        if self._stale or self._written + len(data) > SPOOL_MAX:
             self._rewrite()
             return
         try:
@@ -133,9 +156,11 @@ class Spool:
         except OSError as error:
             self._stale = True
             log.warning("'%s' cannot be written: %s", self._path, error.strerror)
+        else:
+            self._written += len(data)
 
     def _rewrite(self) -> None:
-        data = b"".join(each.data for each in self._loaded())
+        data = b"".join(each.data for each in self._lines.values())
         try:
             if data:
                 self._disk.put(self._path, data)
@@ -143,9 +168,11 @@ class Spool:
                 self._disk.remove(self._disk.part_of(self._path))  # a kill may have left it
                 self._disk.remove(self._path)
         except OSError as error:
+            self._stale = True
             log.warning("'%s' cannot be written: %s", self._path, error.strerror)
         else:
             self._stale = False
+            self._written = len(data)
 
 
 def _line(slot: str, event: PackageEvent) -> _Line:

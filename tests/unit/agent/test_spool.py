@@ -80,6 +80,43 @@ def test_a_newer_one_takes_the_place_of_what_nobody_was_told(path: Path) -> None
     assert all_of(Spool(path)) == [2, 3]
 
 
+def test_what_was_replaced_does_not_come_back(path: Path) -> None:
+    spool = Spool(path)
+    for number in range(20):
+        spool.add(event(number), f"slot {number % 3}")
+    assert all_of(spool) == all_of(Spool(path)) == [17, 18, 19]
+    again = Spool(path)
+    again.remove({event(18).event_id})
+    again.add(event(20), "slot 0")
+    assert all_of(again) == all_of(Spool(path)) == [17, 19, 20]
+
+
+def test_an_event_costs_the_same_however_many_wait(path: Path) -> None:
+    class Counting(Disk):
+        written = 0
+
+        def append(self, path: Path, data: bytes) -> None:
+            self.written += len(data)
+            super().append(path, data)
+
+        def put(self, path: Path, data: bytes) -> None:
+            self.written += len(data)
+            super().put(path, data)
+
+    def cost(count: int, folder: Path) -> float:
+        disk = Counting()
+        spool = Spool(folder / "events.jsonl", disk)
+        for number in range(count):
+            spool.add(event(number), f"slot {number % 200}")
+        assert len(spool) == 200
+        assert spool.forgotten == 0
+        return disk.written / count
+
+    few, many = (cost(each, path.parent / str(each)) for each in (200, 4000))
+    assert many < 2 * few
+    assert (path.parent / "4000/events.jsonl").stat().st_size <= SPOOL_MAX
+
+
 def test_a_message_takes_no_more_than_it_may_but_at_least_one(path: Path) -> None:
     spool = Spool(path)
     for number in range(5):
