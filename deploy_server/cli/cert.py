@@ -144,13 +144,17 @@ def _enter(data: Path, action: str, before: Description | None, after: Descripti
     The files are changed by then. A certificate that has to be replaced today does not wait for a
     database that is down; who replaces it is told that the entry is missing.
     """
-    values = [each and {**_record(each), "days_left": None} for each in (before, after)]
+    was = None if before is None else _said(before)
     try:
         with open_session(data) as session, session.begin():
-            audit.record(session, action, after.subject, now=now(), before=values[0],
-                         after=values[1])  # fmt: skip
+            target = after.subject
+            audit.record(session, action, target, now=now(), before=was, after=_said(after))
     except (DeployError, DBAPIError) as error:
         say(f"Warning: this is not in the audit log, because the database refuses: {error}")
+
+
+def _said(described: Description) -> dict[str, Any]:
+    return {name: value for name, value in _record(described).items() if name != "days_left"}
 
 
 def _report(described: Description) -> None:
