@@ -14,7 +14,6 @@ from deploy_server.services.backup import clear, load_settled
 from deploy_server.services.events import sweep_events
 from deploy_server.services.settings import audit_days
 from deploy_server.services.status import sweep_results
-from deploy_server.services.status import sweep_results
 from deploy_server.services.sweeping import sweep_orphans
 from deploy_server.storage.fragments import LocalFragmentStore
 
@@ -66,7 +65,6 @@ def _sweep(data: Path) -> None:
         clear(config.staging)
         sweep_orphans(session, LocalFragmentStore(config.download, config.staging), now())
         said = sweep_events(session, now())
-        said += sweep_results(session, now())
         said += sweep_results(session, now())
         said += sweep_audit(session, audit_days(session), now())
         for sentence in said:

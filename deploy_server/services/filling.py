@@ -97,7 +97,7 @@ def fill(
         contents.archive_bytes = length
         tar = TarCheck(contents) if kind is Kind.TAR_GZ and not spec.wrap else None
         content = cut(
-            blocks,
+            _while_room(store, blocks),
             staging,
             package_name(package_id),
             fragment_size(spec, length, ratio),
@@ -141,14 +141,34 @@ def _launched(spec: PackageSpec) -> str | None:
     return launch_name(spec.target) if spec.action == Action.LAUNCH else None
 
 
+_LOOK_EVERY = 64 * 1024**2  # bytes
+
+_FREE_SOME = (
+    "Free some space, or move the data directory to a larger disk; min_free_bytes in server.toml is"
+    " kept free for the reports of agents"
+)
+
+
 def _check_space(store: FragmentStore, length: int) -> None:
     free = store.free_bytes()
     if free < length + _MARGIN:
         raise StorageError(
-            f"the disk has {free // 1024**2} MiB left, and the package needs"
+            f"the disk has {free // 1024**2} MiB left for packages, and this one needs"
             f" {(length + _MARGIN) // 1024**2} MiB",
-            "Free some space, or move the data directory to a larger disk",
+            _FREE_SOME,
         )
+
+
+def _while_room(store: FragmentStore, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield blocks until the disk has no more room than agents need; others write to it too."""
+    unlooked = 0
+    for block in blocks:
+        unlooked += len(block)
+        if unlooked >= _LOOK_EVERY:
+            unlooked = 0
+            if not store.free_bytes():
+                raise StorageError("the disk has no room left for this package", _FREE_SOME)
+        yield block
 
 
 def _count(
@@ -157,7 +177,7 @@ def _count(
     """Return how many bytes there are, and the same bytes from a file without a name."""
     scratch = stack.enter_context(store.scratch())
     length = 0
-    for block in blocks:
+    for block in _while_room(store, blocks):
         with storage_errors("the file cannot be kept while it is counted"):
             scratch.write(block)
         length += len(block)

@@ -6,7 +6,6 @@ on its way stands in a staging folder that no web server reads.
 """
 
 import re
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from deploy_agent.wire.fragment import FRAGMENTS_FILE, INFO_FILE, FragmentPlan
 from deploy_agent.wire.info import parse_info
 from deploy_server.domain.errors import NotFound
 from deploy_server.storage.atomic import sync_folder
-from deploy_server.storage.disk import storage_errors
+from deploy_server.storage.disk import room_in, storage_errors
 from deploy_server.storage.joined import open_joined
 from deploy_server.storage.lock import FileLock
 from deploy_server.storage.staging import (
@@ -167,11 +166,13 @@ class LocalFragmentStore:
     Attributes:
         download: published packages; web servers and mirror tools may read it.
         staging: what is on its way, with one lock file for each package that is worked on.
+        reserve: bytes of the disk that are not for packages.
     """
 
-    def __init__(self, download: Path, staging: Path) -> None:
+    def __init__(self, download: Path, staging: Path, reserve: int = 0) -> None:
         self.download = download
         self.staging = staging
+        self.reserve = reserve
 
     def begin(self, package_id: int) -> LocalStaging:
         """Begin a new folder for a package."""
@@ -239,7 +240,7 @@ class LocalFragmentStore:
         """Return how many bytes new packages may take."""
         with storage_errors(f"the free space of {self.download} cannot be told"):
             self.download.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-            return shutil.disk_usage(self.download).free
+            return room_in(self.download, self.reserve)
 
     def scratch(self) -> BinaryIO:
         """Return an empty file for reading and writing that is gone when it is closed."""

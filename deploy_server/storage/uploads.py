@@ -9,15 +9,14 @@ twice. It belongs to the person who began it and vanishes after `KEEP`.
 import json
 import re
 import secrets
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from deploy_server.domain.errors import Conflict, NotFound, SpecError, TooLarge
-from deploy_server.storage.disk import storage_errors
+from deploy_server.domain.errors import Conflict, NotFound, SpecError, StorageError, TooLarge
+from deploy_server.storage.disk import room_in, storage_errors
 from deploy_server.storage.lock import FileLock
 
 #: How long an upload that nobody built from is kept.
@@ -57,11 +56,13 @@ class UploadStore:
     Attributes:
         folder: where they lie.
         limit: bytes of the largest one.
+        reserve: bytes of the disk that are not for uploads.
     """
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, folder: Path, limit: int, reserve: int = 0) -> None:
         self.folder = folder
         self.limit = limit
+        self.reserve = reserve
 
     def begin(self, owner: int, name: str, length: int | None) -> Upload:
         """Make an empty upload.
@@ -74,8 +75,7 @@ class UploadStore:
         name = Path(name.replace("\\", "/")).name[:_NAME_MAX]
         if not name:
             raise SpecError("file", "the file has no name", "Choose a file")
-        if length is not None:
-            self._check_length(length)
+        self._check_length(length or 0)
         upload = Upload(secrets.token_hex(16), owner, name, length, 0)
         with storage_errors("the upload cannot be begun"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -119,7 +119,10 @@ class UploadStore:
                     f"the upload has {here} bytes, not {offset}",
                     "Ask how far it is and go on from there",
                 )
+            with storage_errors("the free space cannot be told"):
+                room = room_in(self.folder, self.reserve)
             limit = self.limit if upload.length is None else upload.length
+            pieces = _that_fit(pieces, room)
             with self._bytes(upload.id).open("ab", buffering=0) as file:
                 _write(file, pieces, offset, limit)
             return self.get(upload.id, upload.owner)
@@ -177,12 +180,14 @@ class UploadStore:
             )
         with storage_errors("the free space cannot be told"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            free = shutil.disk_usage(self.folder).free
+            free = room_in(self.folder, self.reserve)
+        if not free:
+            raise _no_room()
         # Once for the upload and once for the fragments that are cut from it.
         if 2 * length > free:
             raise TooLarge(
-                f"building from {length:,} bytes takes twice as much and {free:,} are free",
-                "Free some space on the server's disk",
+                f"building from {length:,} bytes takes twice as much and {free:,} are free for it",
+                "Free some space on the server's disk; min_free_bytes in server.toml is kept free",
             )
 
     def _write_meta(self, upload: Upload) -> None:
@@ -194,6 +199,27 @@ class UploadStore:
 
     def _meta(self, upload_id: str) -> Path:
         return self.folder / f"{upload_id}.json"
+
+
+def _that_fit(pieces: Iterable[bytes], room: int) -> Iterator[bytes]:
+    """Yield what the disk takes without its reserve.
+
+    Raises:
+        StorageError: that was all.
+    """
+    for piece in pieces:
+        room -= len(piece)
+        if room < 0:
+            raise _no_room()
+        yield piece
+
+
+def _no_room() -> StorageError:
+    return StorageError(
+        "the server's disk has no room for more packages",
+        "Free some space on it; what is left is kept for the reports of agents (min_free_bytes in"
+        " server.toml)",
+    )
 
 
 def _write(file: BinaryIO, pieces: Iterable[bytes], offset: int, limit: int) -> None:

@@ -77,7 +77,7 @@ def create_app(
     wire.sightings.told = watch.row.wait
     app.extensions["tranche"] = Services(
         config=config,
-        store=LocalFragmentStore(config.download, config.staging),
+        store=LocalFragmentStore(config.download, config.staging, config.min_free_bytes),
         clock=clock,
         scheme=scheme,
         faces=wanted,

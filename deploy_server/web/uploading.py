@@ -59,7 +59,7 @@ class _Receiver:
 def uploads() -> UploadStore:
     """The uploads of this server."""
     config = services().config
-    return UploadStore(config.uploads, config.max_package_bytes)
+    return UploadStore(config.uploads, config.max_package_bytes, config.min_free_bytes)
 
 
 def received() -> Upload | None:

@@ -21,4 +21,5 @@ def package() -> None:
 def open_store(data: Path) -> Iterator[tuple[ServerConfig, Session, LocalFragmentStore]]:
     """Yield the configuration with the ports in use, a session outside transactions, the files."""
     with open_server(data) as (config, session):
-        yield config.in_use(), session, LocalFragmentStore(config.download, config.staging)
+        store = LocalFragmentStore(config.download, config.staging, config.min_free_bytes)
+        yield config.in_use(), session, store

@@ -8,8 +8,10 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import exists, select
 
-from deploy_server.services import certificates, overview, status
+from deploy_server.domain.errors import NotFound
+from deploy_server.services import certificates, overview, status, stuck
 from deploy_server.services.certificates.store import CertificateStore
+from deploy_server.storage.disk import reserve_of
 from deploy_server.storage.models import Activation, Assignment, Computer, Package
 from deploy_server.web.database import db
 from deploy_server.web.formats import class_slices
@@ -42,6 +44,8 @@ def index() -> ResponseReturnValue:
         contacts=overview.contacts(session, now=now, perimeter=perimeter),
         failed=overview.failures_by_code(session, since=now - RECENT, perimeter=perimeter),
         days=RECENT.days,
+        stuck=stuck.stuck_counts(session, now=now, perimeter=perimeter),
+        stuck_sentences=stuck.SENTENCES,
         disk=_disk(),
         notes=_notes(),
         steps=_first_steps(),
@@ -79,6 +83,27 @@ def failures() -> ResponseReturnValue:
     )
 
 
+@blueprint.get("/stuck")
+@needs(Right.READ)
+def stuck_list() -> ResponseReturnValue:
+    """List what is stuck, each with its reason."""
+    session, now, perimeter = db.session(), services().now(), person().perimeter
+    chosen = request.args.get("kind", stuck.Kind.SILENT.value)
+    if chosen not in list(stuck.Kind):
+        raise NotFound(f"nothing is stuck like {chosen[:40]!r}", "Follow a link of the overview")
+    kind = stuck.Kind(chosen)
+    return render_template(
+        "overview/stuck.html",
+        section="overview",
+        kind=kind,
+        sentences=stuck.SENTENCES,
+        counts=stuck.stuck_counts(session, now=now, perimeter=perimeter),
+        page=stuck.stuck_page(
+            session, kind, now=now, perimeter=perimeter, page=listing("since").page
+        ),
+    )
+
+
 def _progress() -> dict[str, Any]:
     session, now, perimeter = db.session(), services().now(), person().perimeter
     ids = overview.packages_in_progress(session, perimeter=perimeter)
@@ -98,7 +123,9 @@ def _progress() -> dict[str, Any]:
 def _disk() -> dict[str, Any]:
     usage = shutil.disk_usage(services().config.data)
     low = usage.free < max(_SPACE_BYTES, usage.total * _SPACE_SHARE)
-    return {"free": usage.free, "total": usage.total, "low": low}
+    reserve = reserve_of(services().config.data, services().config.min_free_bytes)
+    full = usage.free <= reserve
+    return {"free": usage.free, "total": usage.total, "low": low, "full": full, "reserve": reserve}
 
 
 def _notes() -> list[dict[str, Any]]:

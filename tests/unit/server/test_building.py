@@ -367,6 +367,29 @@ def test_a_disk_that_is_too_small_is_told_before(
     assert nothing_is_left(session, store)
 
 
+def test_the_reserve_is_not_for_packages(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalFragmentStore(tmp_path / "download", tmp_path / "staging", reserve=10**9)
+    usage = type("Usage", (), {"free": 10**9 + 10 * 1024**2, "total": 10**12})
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    with pytest.raises(StorageError, match="10 MiB left for packages") as caught:
+        build(session, store, LAUNCH, ARCHIVE)
+    assert "min_free_bytes" in caught.value.hint
+    assert nothing_is_left(session, store)
+
+
+def test_a_build_stops_where_the_reserve_begins(
+    session: Session, store: LocalFragmentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter([10**12, 0])
+    monkeypatch.setattr(store, "free_bytes", lambda: next(left))
+    monkeypatch.setattr("deploy_server.services.filling._LOOK_EVERY", 1)
+    with pytest.raises(StorageError, match="no room left for this package"):
+        build(session, store, LAUNCH, ARCHIVE)
+    assert nothing_is_left(session, store)
+
+
 def test_a_disk_that_fills_up(
     session: Session, store: LocalFragmentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

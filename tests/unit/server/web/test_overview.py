@@ -98,10 +98,25 @@ def test_agents_that_were_refused_over_http_are_counted(admin: Browser, console:
 
 def test_little_space_is_warned_about(admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     class Usage:
-        total, free = 10**12, 10**9
+        total, free = 10**12, 2 * 10**9
 
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage)
     assert "The disk is almost full" in admin.get("/").text
+
+
+def test_a_disk_without_room_says_what_is_refused(
+    admin: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage:
+        total, free = 10**12, 10**9
+
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage)
+    page = admin.get("/").text
+    assert "nothing can be built or uploaded" in page
+    assert "The last 1 GiB are kept for the reports of agents" in page
+    answer = admin.post("/uploads", {"name": "a", "length": "10"})
+    assert answer.status_code == 503
+    assert "min_free_bytes" in answer.text
 
 
 def test_tags_limit_everything(console: Console) -> None:

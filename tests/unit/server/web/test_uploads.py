@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from deploy_server.domain.errors import Conflict, NotFound, SpecError, TooLarge
+from deploy_server.domain.errors import Conflict, NotFound, SpecError, StorageError, TooLarge
 from deploy_server.storage.models import Package
 from deploy_server.storage.uploads import KEEP, UploadStore
 from tests.support.archive_bytes import tar_gz
@@ -165,6 +165,24 @@ def test_room_is_needed_twice(store: UploadStore) -> None:
     huge = UploadStore(store.folder, limit=2**62)
     with pytest.raises(TooLarge, match="twice as much"):
         huge.begin(1, "a", 2**60)
+
+
+def test_the_reserve_stays_free(store: UploadStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    careful = UploadStore(store.folder, limit=1000, reserve=500)
+    upload = careful.begin(1, "a", None)
+
+    def leave(free: int) -> None:
+        usage = type("Usage", (), {"free": free, "total": 10**9})
+        monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+
+    leave(507)
+    with pytest.raises(StorageError, match="no room for more packages"):
+        careful.append(upload, 0, [b"12345", b"67890"])
+    assert careful.get(upload.id, 1).offset == 5
+    leave(500)
+    for length in (None, 1):
+        with pytest.raises(StorageError, match="no room for more packages"):
+            careful.begin(1, "b", length)
 
 
 def test_what_arrived_before_a_break_is_kept(store: UploadStore) -> None:
