@@ -22,7 +22,7 @@ from deploy_agent.domain.state import State
 from deploy_agent.services.once import run_once
 from deploy_agent.wire.info import write_info
 from tests.support.computer import AT_ONCE, Computer, bring_to
-from tests.support.simulator import CONTENT
+from tests.support.simulator import CONTENT, archive
 
 ID = "1800000001"
 NOT_FOUND = HttpRefusal("404 Not Found", status=404)
@@ -82,6 +82,17 @@ def test_an_edit_of_the_content_starts_over(pc: Computer) -> None:
     # The archive has nine bytes too many, which gzip takes for damage: what counts is the way.
     assert pc.server.asked() == {"info": 1, "fragments.sha256": 1, f"{ID}-1": 1, f"{ID}-2": 1}
     assert len(pc.server.codes) == 1
+
+
+def test_another_archive_on_an_ocs_server_in_mid_download_starts_over(pc: Computer) -> None:
+    pc.server.ours = False
+    pc.server.publish(foreign=True)
+    pc.server.assign()
+    at_fragment_2(pc)
+    pc.server.publish(content=archive({"run.sh": b"#!/bin/sh\nexit 0\n" * 99}), foreign=True)
+    pc.once()
+    assert pc.server.codes == ["SUCCESS"]
+    assert pc.server.asked()[f"{ID}-1"] == 1, "the old fragment is not one of the new archive"
 
 
 def test_a_mirror_that_lags_behind_an_edit_is_gone_on_with(pc: Computer) -> None:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,6 +22,7 @@ from deploy_agent.domain.errors import (
     WrongBytes,
 )
 from deploy_agent.machine.transport import Sink
+from deploy_agent.services import fetching
 from deploy_agent.wire import terms
 from deploy_agent.wire.terms import Protocol
 from tests.support.computer import Computer
@@ -202,6 +204,28 @@ def test_a_silent_host_is_not_asked_for_each_package(pc: Computer) -> None:
     assert all(package.record.failures == 1 for package in agent.packages)
 
 
+def test_a_host_that_wants_to_be_left_alone_is_by_every_package(pc: Computer) -> None:
+    pc.server.publish("1800000002")
+    pc.server.assign("1800000002")
+    busy = HttpStatus("429", status=429, retry_after_s=600)
+    for each in (ID, "1800000002"):
+        pc.server.fail("info", busy, package_id=each)
+    agent = pc.agent()
+    agent.poll()
+    assert len(pc.server.requests) == 1
+    pc.clock.sleep(601)
+    agent.step()
+    assert len(pc.server.requests) == 2
+
+
+def test_an_empty_fragment_of_an_ocs_server_is_asked_for_again(pc: Computer) -> None:
+    pc.server.publish(foreign=True)
+    good = pc.server.files[pc.server.url(ID, f"{ID}-2")]
+    pc.server.fail(f"{ID}-2", b"", good)
+    pc.once()
+    assert pc.server.codes == ["SUCCESS"]
+
+
 # The list of fragments.
 
 
@@ -309,6 +333,18 @@ def test_a_package_that_cannot_fit_is_not_begun(pc: Computer) -> None:
     pc.once()
     assert pc.server.codes == ["ERR_OUT_OF_SPACE"]
     assert pc.server.asked() == {"info": 1}
+
+
+@pytest.mark.parametrize(("left", "code"), [(0, "SUCCESS"), (-1, "ERR_OUT_OF_SPACE")])
+def test_the_archive_has_to_fit_three_times(
+    pc: Computer, monkeypatch: pytest.MonkeyPatch, left: int, code: str
+) -> None:
+    # As fragments, as the joined package, and as its tree.
+    size = 3 * 3 * (pc.server.info().fragment_size or 0)
+    usage = SimpleNamespace(free=size + left)
+    monkeypatch.setattr(fetching, "shutil", SimpleNamespace(disk_usage=lambda _: usage))
+    pc.once()
+    assert pc.server.codes == [code]
 
 
 def test_a_foreign_package_is_measured_by_its_first_fragment(pc: Computer) -> None:
