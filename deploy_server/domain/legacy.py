@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from deploy_agent.wire.digest import DigestAlgorithm, DigestEncoding
 from deploy_agent.wire.terms import Action
+from deploy_server.domain.jobs.hiding import hiding_end
 from deploy_server.domain.spec import PackageSpec
 
 # Source: protocol.md 2 (tried with Debian's agent 2.10.0), features.md 2 (Windows agent, read).
@@ -31,6 +32,12 @@ def agents_that_refuse(algorithm: str, encoding: str) -> tuple[str, ...]:
 def warnings_for(spec: PackageSpec, has_file: bool, period_length: int) -> list[str]:
     """Return a sentence for everything about a correct `spec` that its builder should know."""
     found = [*_about_priority(spec, period_length), *_about_launch(spec), *_about_limits(spec)]
+    end = hiding_end(spec.target) if spec.action == Action.EXECUTE else ""
+    if end:
+        found.append(
+            f"The command ends in {end!r}, so it succeeds whatever happens, and nobody learns of a"
+            " failure. Leave it out, and list exit codes that are no failure as successes."
+        )
     if has_file:
         found += _about_digest(spec)
     if spec.os != "windows" and (spec.notify_text is not None or spec.done_text is not None):

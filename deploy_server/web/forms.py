@@ -35,6 +35,8 @@ DEFAULTS: dict[str, str] = {
     "retry_codes": "",
     "execution_timeout": "",
     "upload": "",
+    "script": "",
+    "script_name": "",
 }
 
 _SWITCHES = ("wrap", "notify_user", "can_abort", "can_delay", "need_done")
@@ -92,9 +94,18 @@ class BuildForm:
             self.problems = errors.by_field()
         return self.spec
 
+    def script(self) -> bytes | None:
+        """The file that was written in the form; its lines end as its system wants them."""
+        text = self.values["script"]
+        if not text.strip():
+            return None
+        lines = text.replace("\r\n", "\n").replace("\r", "\n")
+        ends = "\r\n" if self.values["os"] == "windows" else "\n"
+        return (lines.rstrip("\n") + "\n").replace("\n", ends).encode("utf-8", "replace")
+
     def _fields(self) -> dict[str, str]:
         """The fields of `PackageSpec`; what belongs to a switch that is off is left out."""
-        left_out = {"cut", "upload", "notify_user", "need_done"}
+        left_out = {"cut", "upload", "notify_user", "need_done", "script", "script_name"}
         left_out.add("fragment_size" if self.values["cut"] == "count" else "fragments")
         if not self.values["notify_user"]:
             left_out |= set(_ASK)

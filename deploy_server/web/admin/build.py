@@ -1,5 +1,7 @@
 """Building a package on one page: form, file, summary, and on to activating it."""
 
+import re
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -27,6 +29,9 @@ from deploy_server.web.services import services
 from deploy_server.web.summary import Summary, summarise
 from deploy_server.web.uploading import sent_file, uploads
 
+#: The name of a script, which stands at the top of its archive.
+_SCRIPT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,60}\Z", re.ASCII)
+
 blueprint = Blueprint("build", __name__, url_prefix="/packages/build")
 
 
@@ -37,7 +42,7 @@ def form() -> ResponseReturnValue:
     empty = BuildForm()
     if fragment_ratio(db.session()) is not None:
         empty.values["fragment_size"] = ""  # the setting cuts, as long as nobody says how
-    return _page(empty, None)
+    return build_page(empty, None)
 
 
 @blueprint.post("")
@@ -47,24 +52,26 @@ def build() -> ResponseReturnValue:
     """Build, build and activate, or only check and show what would be built."""
     sent = BuildForm.sent(request.form)
     upload = sent_file(sent.values)
+    script = sent.script()
     wanted = download_settings()
-    spec = sent.read(upload is not None, wanted.period_length)
-    if spec is None:
-        return _page(sent, upload), 422
+    spec = sent.read(upload is not None or script is not None, wanted.period_length)
+    _check_script(sent, upload)
+    if spec is None or sent.problems:
+        return build_page(sent, upload), 422
     if request.form.get("do") == "check":
-        ratio = fragment_ratio(db.session())
-        return _page(sent, upload, summarise(sent, upload, wanted, ratio))
+        ratio, size = fragment_ratio(db.session()), len(script) if script else None
+        return build_page(sent, upload, summarise(sent, upload, wanted, ratio, size))
     try:
-        package = _build(spec, upload)
+        package = _build(spec, _written(sent, script) if script else upload)
     except (SpecError, SpecErrors) as error:
         sent.problems = by_field(error)
-        return _page(sent, upload), 422
+        return build_page(sent, upload), 422
     except Conflict as error:
         sent.problems = {"name": str(error)}
-        return _page(sent, upload), 409
+        return build_page(sent, upload), 409
     except StorageError as error:
         sent.problems = {"file": str(error)}
-        return _page(sent, upload), 503
+        return build_page(sent, upload), 503
     for warning in sent.warnings:
         flash(sentence(warning), "warning")
     if request.form.get("do") == "activate":
@@ -80,6 +87,8 @@ def summary() -> ResponseReturnValue:
     sent = BuildForm.sent(request.form)
     upload = sent_file(sent.values)
     size = request.form.get("size", type=int)
+    script = sent.script()
+    size = len(script) if script else size
     wanted = download_settings()
     sent.read(upload is not None or size is not None, wanted.period_length)
     found = summarise(sent, upload, wanted, fragment_ratio(db.session()), size)
@@ -90,6 +99,27 @@ def download_settings() -> DownloadSettings:
     """What computers without settings of their own are told."""
     values = {each.name: each.value for each in settings.list_settings(db.session())}
     return resolve(values).download()
+
+
+def _check_script(sent: BuildForm, upload: Upload | None) -> None:
+    """Mark what is wrong with a script that was written in the form."""
+    if sent.script() is None:
+        return
+    name = sent.values["script_name"].strip()
+    if upload is not None:
+        problem = "there is a file, too: take it away, or empty the script"
+        sent.problems = {**sent.problems, "script": sentence(problem)}
+    elif not _SCRIPT_NAME.match(name):
+        problem = "give the file a name of letters, digits, dots and lines, such as script.sh"
+        sent.problems = {**sent.problems, "script_name": sentence(problem)}
+
+
+def _written(sent: BuildForm, script: bytes) -> Upload:
+    """The script as an upload, like any other file."""
+    store = uploads()
+    store.sweep(services().now())
+    upload = store.begin(person().id, sent.values["script_name"].strip(), len(script))
+    return store.append(upload, 0, [script])
 
 
 def _build(spec: PackageSpec, upload: Upload | None) -> Package:
@@ -130,13 +160,21 @@ def _activate(package: Package) -> ResponseReturnValue:
     return redirect(url_for("console.packages.show", package_id=package_id))
 
 
-def _page(form: BuildForm, upload: Upload | None, summary: Summary | None = None) -> str:
+def build_page(
+    form: BuildForm,
+    upload: Upload | None,
+    summary: Summary | None = None,
+    of: BuildForm | None = None,
+) -> str:
+    """The page with a form as it is filled in; `of` is what the summary was made of."""
     return render_template(
         "build/form.html",
         section="packages",
-        action_url=url_for(".build"),
-        summary_url=url_for(".summary"),
+        action_url=url_for("console.build.build"),
+        summary_url=url_for("console.build.summary"),
         form=form,
+        summary_form=of or form,
+        has_templates=True,
         upload=upload,
         summary=summary,
         systems=OS_FAMILIES,

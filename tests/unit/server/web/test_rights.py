@@ -19,6 +19,7 @@ LEAST: dict[str, str] = {
     "overview.index": "viewer",
     "overview.progress": "viewer",
     "overview.failures": "viewer",
+    "overview.stuck_list": "viewer",
     "packages.index": "viewer",
     "packages.show": "viewer",
     "packages.counts": "viewer",
@@ -28,6 +29,12 @@ LEAST: dict[str, str] = {
     "build.form": "admin",
     "build.build": "admin",
     "build.summary": "admin",
+    "jobs.index": "admin",
+    "jobs.keep": "admin",
+    "jobs.ask": "admin",
+    "jobs.fill": "admin",
+    "jobs.use": "admin",
+    "jobs.delete": "admin",
     "uploads.begin": "admin",
     "uploads.show": "admin",
     "uploads.append": "admin",
@@ -122,7 +129,8 @@ class Things:
 
     def address(self, rule: Rule) -> str:
         """An address that fits the rule."""
-        values = {**self.__dict__, "upload_id": "0" * 32, "search_id": 1}
+        others = {"search_id": 1, "template_id": 1, "key": "linux-deb"}
+        values = {**self.__dict__, "upload_id": "0" * 32, **others}
         return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(values[found.group(1)]), rule.rule)
 
 
