@@ -118,6 +118,9 @@ class IdentityFile:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise StoreError(f"'{self._path}' cannot be read: {error.strerror}") from error
+            raise StoreError(
+                f"'{self._path}' cannot be read: {error.strerror}",
+                "Look at the disk, and at who owns the file; it holds the computer's device id",
+            ) from error
         with writing_state(self._path):
             self._disk.replace(self._path.with_name("identity.unreadable"), data)

@@ -34,6 +34,7 @@ TREE = "tree"
 
 _ID = re.compile(r"[0-9]{1,20}\Z", re.ASCII)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_LOOK = "Look at the disk, and at who owns what is in the state folder"
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,9 @@ class PackageStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StoreError(f"package {package_id}: {name}: {error.strerror}") from error
+            raise StoreError(
+                f"package {package_id}: {name} cannot be read: {error.strerror}", _LOOK
+            ) from error
 
     def save_file(self, package_id: str, name: str, data: bytes) -> None:
         """Keep the info file or the list of digests, exactly as it was served.
@@ -249,7 +252,7 @@ class PackageStore:
                     "Free some space and assign the package again",
                 ) from error
             raise StoreError(
-                f"package {package_id}: {name} cannot be written: {error.strerror}"
+                f"package {package_id}: {name} cannot be written: {error.strerror}", _LOOK
             ) from error
 
 

@@ -92,7 +92,7 @@ def test_a_full_disk_is_the_packages_problem_another_fault_the_agents(tmp_path: 
     with pytest.raises(StoreError):
         store.save(RECORD)
     disk.number = errno.EIO
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match=r"package cannot be written: .*\. Look at the disk"):
         write(store, "package", b"x")
     assert sorted(p.suffix for p in store.folder(ID).iterdir()) == [".json", ".part", ".part"]
 
@@ -181,6 +181,12 @@ def test_the_record_goes_last(tmp_path: Path) -> None:
     store.remove(ID)
     assert removed[-1] == ID
     assert sorted(removed[:-1]) == ["a", "info", "z"]
+
+
+def test_a_file_that_cannot_be_read_says_what_to_look_at(store: PackageStore) -> None:
+    store.path(ID, "info").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"info cannot be read: .*\. Look at the disk"):
+        store.read_file(ID, "info")
 
 
 def test_a_state_folder_that_is_a_file(tmp_path: Path) -> None:
