@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from deploy_agent.wire import terms
 from deploy_agent.wire.result import ResultClass
 from deploy_server.services.computers import count_computers
 from deploy_server.services.settings import get_setting
@@ -38,12 +39,14 @@ class Contacts:
         in_contact: heard of within `hours`.
         overdue: not heard of for longer.
         never: known, and never heard of.
+        legacy: whose agent has no way to prove who it is (security.md 3): every one but ours.
         hours: the time that `MISSED_CONTACTS` contacts take.
     """
 
     in_contact: Counted
     overdue: Counted
     never: Counted
+    legacy: Counted
     hours: int
 
 
@@ -95,6 +98,7 @@ def contacts(session: Session, *, now: datetime, perimeter: Perimeter = None) ->
         in_contact=counted(f"last_contact <= {hours}h"),
         overdue=counted(f"last_contact > {hours}h"),
         never=counted("last_contact is empty"),
+        legacy=counted(f'agent is not empty and agent !~ "{terms.OUR_AGENT_MARK}"'),
         hours=hours,
     )
 

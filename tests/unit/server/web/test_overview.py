@@ -40,11 +40,13 @@ def test_counts_lead_to_lists_of_that_length(admin: Browser, console: Console) -
             make_computer(session, last_contact=START - timedelta(hours=hours))
         make_computer(session, last_contact=None)
         make_assignment(session, make_computer(session), status="ERR_BAD_DIGEST")
+        make_computer(session, agent="Tranche/0.1", agent_key="tranche/0.1")
     found = tiles(admin.get("/").text)
     assert {label: value for label, (value, _) in found.items()} == {
-        "In contact": "3",
+        "In contact": "4",
         "Overdue": "2",
         "Never in contact": "1",
+        "Unproven": "6",
         "Failures": "1",
     }
     for value, href in found.values():
@@ -133,3 +135,22 @@ def test_tags_limit_everything(console: Console) -> None:
     assert ">for LYON</a>" in page
     assert "for PARIS" not in page
     assert "ERR_PARIS" not in page
+
+
+def test_what_is_stuck_is_counted_and_listed_with_its_reason(
+    admin: Browser, console: Console
+) -> None:
+    assert "Stuck" not in admin.get("/").text
+    assert "Nothing is stuck like this" in admin.get("/stuck").text
+    with console.session() as session:
+        old = START - timedelta(days=30)
+        away = make_computer(session, name="away", last_contact=old)
+        make_assignment(session, away, make_activation(session), since=old)
+    page = admin.get("/").text
+    (address,) = set(re.findall(r'href="(/stuck[^"]+)"', page))
+    listed = admin.get(address).text
+    assert "away" in listed
+    assert 'class="reason' in listed
+    assert "of 1 package" in re.sub(r"\s+", " ", listed)
+    assert admin.get("/stuck?kind=nonsense").status_code == 404
+    assert "Stuck" not in console.user("viewer", "A").get("/").text

@@ -1,0 +1,63 @@
+"""What is stuck: counted by why, listed with the reason, inside the tags."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.orm import Session
+
+from deploy_server.services import stuck
+from deploy_server.services.stuck import Kind
+from tests.support.clock import START
+from tests.support.factories import make_activation, make_assignment, make_computer
+
+#: name: (status, days in it, days since the last contact)
+CASES = {
+    "fresh": ("WAITING", 1, 9),
+    "waits": ("WAITING", 9, 9),
+    "never seen": ("WAITING", 9, None),
+    "comes": ("WAITING", 9, 1),
+    "told and gone": ("NOTIFIED", 9, 9),
+    "told and silent": ("NOTIFIED", 9, 0),
+    "told lately": ("NOTIFIED", 2, 0),
+    "done": ("SUCCESS", 9, 9),
+    "failed": ("ERR_X", 9, 9),
+}
+EXPECTED = {
+    Kind.OUT_OF_REACH: {"waits", "never seen"},
+    Kind.LOST: {"told and gone"},
+    Kind.SILENT: {"told and silent"},
+}
+
+
+@pytest.fixture
+def fleet(session: Session) -> Session:
+    activation = make_activation(session)
+    for tag in ("LYON", "PARIS"):
+        for name, (status, days, contact) in CASES.items():
+            seen = None if contact is None else START - timedelta(days=contact)
+            computer = make_computer(session, name=name, tag=tag, last_contact=seen)
+            since = START - timedelta(days=days)
+            make_assignment(session, computer, activation, status=status, since=since)
+    cleared = make_computer(session, name="waits", last_contact=None)
+    make_assignment(session, cleared, activation, since=START - timedelta(days=9), cleared_at=START)
+    session.commit()
+    return session
+
+
+@pytest.mark.parametrize("perimeter", [None, frozenset({"Lyon"})])
+def test_every_count_is_the_length_of_its_list(
+    fleet: Session, perimeter: frozenset[str] | None
+) -> None:
+    counts = stuck.stuck_counts(fleet, now=START, perimeter=perimeter)
+    towns = 2 if perimeter is None else 1
+    assert counts == {kind: len(names) * towns for kind, names in EXPECTED.items()}
+    for kind, names in EXPECTED.items():
+        page = stuck.stuck_page(fleet, kind, now=START, perimeter=perimeter, page_size=100)
+        assert page.total == len(page.rows) == counts[kind]
+        assert {row.computer_name for row in page.rows} == names
+        assert all(row.reason for row in page.rows)
+
+
+def test_nothing_is_stuck_where_nothing_is(session: Session) -> None:
+    assert stuck.stuck_counts(session, now=START) == {}
+    assert stuck.stuck_page(session, Kind.LOST, now=START).pages == 1
