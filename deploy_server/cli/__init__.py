@@ -16,6 +16,7 @@ try:
     from deploy_server.cli.init import init
     from deploy_server.cli.package import package
     from deploy_server.cli.run import run
+    from deploy_server.cli.service import install, uninstall
     from deploy_server.cli.setting import setting
     from deploy_server.cli.user import user
 except ModuleNotFoundError as error:
@@ -36,6 +37,7 @@ def main() -> None:
 
 for command in (
     *(init, run, cert, user, db, audit, backup, restore),
+    *(install, uninstall),
     *(package, computer, group, setting),
     *(assign, unassign, stats, validate),
 ):

@@ -18,6 +18,7 @@ from deploy_server.services import certificates
 from deploy_server.services.certificates import CertificateStore
 from deploy_server.serving import notices
 from deploy_server.serving.listeners import listen
+from deploy_server.serving.notify import tell_systemd
 from deploy_server.serving.supervisor import Supervisor
 from deploy_server.serving.worker import MakeApp, Port, raise_file_limit
 from deploy_server.storage import schema
@@ -70,6 +71,7 @@ def serve(
                 log.error("Nothing answers on %s yet", silent)
             for line in notices.addresses(config):
                 say(line)
+            tell_systemd("READY=1")
 
         def tick() -> None:
             watch.look()
