@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
+from functools import lru_cache
 
 from deploy_agent.domain.record import Fault, PackageRecord
 from deploy_agent.domain.state import BEFORE_ACTION, State
@@ -170,9 +171,8 @@ def scheduled_at(text: str, to_utc: Callable[[datetime], datetime]) -> datetime 
         text: 'YYYY/MM/DD HH:MM', local.
         to_utc: turns a naive local time, with its fold, into UTC.
     """
-    try:
-        local = datetime.strptime(text.strip(), _SCHEDULE)  # noqa: DTZ007 - local on purpose
-    except ValueError:
+    local = _local(text)
+    if local is None:
         return None
     try:
         # In the gap of a clock that is put forward the two readings change places. The next time
@@ -182,6 +182,15 @@ def scheduled_at(text: str, to_utc: Callable[[datetime], datetime]) -> datetime 
         return to_utc(local).astimezone(UTC)
     except (OverflowError, ValueError, OSError):  # beyond the calendar: long ago, or never
         return _NEVER if local.year >= 1970 else None
+
+
+# Each look at what waits asks again, and the same text always means the same.
+@lru_cache(maxsize=4096)
+def _local(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text.strip(), _SCHEDULE)  # noqa: DTZ007 - local on purpose
+    except ValueError:
+        return None
 
 
 def renew(record: PackageRecord | None, offer: PackageOffer, now: datetime) -> PackageRecord:

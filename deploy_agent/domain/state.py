@@ -48,6 +48,7 @@ BEFORE_ACTION = (
     State.UNPACKED,
 )
 ENDED = (State.DONE, State.REPORTED)
+ACTED = (State.RUNNING, State.CONFIRMING, *ENDED)  # what can keep the actions of others back
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.OFFERED, Event.INFO_READ): State.DOWNLOADING,

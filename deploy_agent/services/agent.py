@@ -22,7 +22,7 @@ from deploy_agent.domain.plan import (
     plan_period,
 )
 from deploy_agent.domain.standing import Standing
-from deploy_agent.domain.state import State
+from deploy_agent.domain.state import ENDED, State
 from deploy_agent.machine.clock import Clock
 from deploy_agent.services.asking import LOOK_S, Asking, Pauses
 from deploy_agent.services.contact import Contact
@@ -302,7 +302,7 @@ class Agent:
 
     def _running(self) -> Package | None:
         """Return a package whose action or post command is not known to have ended."""
-        for package in self.packages:
+        for package in self.packages.of(State.RUNNING, *ENDED):
             if package.state is State.RUNNING or self.endings.runs_post_command(package):
                 return package
         return None

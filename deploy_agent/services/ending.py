@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from deploy_agent.domain import policy
 from deploy_agent.domain.errors import DefiniteError, TransientError
 from deploy_agent.domain.standing import Hold, hold_of
-from deploy_agent.domain.state import State
+from deploy_agent.domain.state import ACTED, ENDED, State
 from deploy_agent.machine.clock import Clock
 from deploy_agent.services.package import Package
 from deploy_agent.services.packages import Packages
@@ -69,9 +69,7 @@ class Endings:
         Raises:
             StoreError: the state cannot be written.
         """
-        for package in self._packages:
-            if not package.record.ended:
-                continue
+        for package in self._packages.of(*ENDED):
             self._reporter.enter(package)
             # One at a time, as actions.
             if self._post.is_due(package) and self._hold() is None:
@@ -92,7 +90,7 @@ class Endings:
 
     def unreported(self) -> list[Package]:
         """Return every package whose result the server does not have yet."""
-        return [each for each in self._packages if self._to_report(each)]
+        return [each for each in self._packages.of(State.DONE) if self._to_report(each)]
 
     def try_now(self) -> None:
         """Report at the next chance, whatever the last one came to."""
@@ -106,7 +104,7 @@ class Endings:
         return Wait(max(0.0, left), For.ANSWER, "the server has to be told results")
 
     def _hold(self) -> Hold | None:
-        return hold_of(package.record for package in self._packages)
+        return hold_of(package.record for package in self._packages.of(*ACTED))
 
     @staticmethod
     def _to_report(package: Package) -> bool:

@@ -7,7 +7,6 @@ Shape of the state folder: lock, identity.json, server.json, events.jsonl, packa
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from deploy_agent.config import AgentConfig
@@ -190,8 +189,7 @@ def _is_next_in_a_row(agent: Agent) -> bool:
     settings = agent.settings()
     if settings.frag_latency_s or settings.cycle_latency_s or settings.period_latency_s:
         return False
-    on_their_way = (each for each in agent.packages if each.state in _ON_THEIR_WAY)
-    return len(list(islice(on_their_way, 2))) == 1  # with a second one they take turns
+    return len(agent.packages.of(*_ON_THEIR_WAY)) == 1  # with a second one they take turns
 
 
 def collect_inventory() -> Sequence[Section]:

@@ -7,7 +7,7 @@ from functools import cache
 from deploy_agent.domain.plan import Readiness
 from deploy_agent.domain.policy import RETRY_AFTER_MAX_S, is_pause
 from deploy_agent.domain.standing import Standing, Surroundings, hold_of, standing
-from deploy_agent.domain.state import State
+from deploy_agent.domain.state import ACTED, State
 from deploy_agent.machine.clock import Clock
 from deploy_agent.services.asking import Asking
 from deploy_agent.services.package import Package
@@ -63,7 +63,7 @@ class Standings:
 
     def ask(self) -> list[Package]:
         """Return the packages that wait for nothing but a user, in the order of asking."""
-        able = [each for each in self._packages if _may_ask(each)]
+        able = self._packages.asking()
         if not able:
             return []
         around = self._surroundings()
@@ -104,18 +104,9 @@ class Standings:
             settings=self._settings(),
             somebody_there=cache(self._asking.somebody_there),
             to_utc=self._to_utc,
-            hold=cache(lambda: hold_of(package.record for package in self._packages)),
+            hold=cache(lambda: hold_of(each.record for each in self._packages.of(*ACTED))),
             asked=self._asking.asked,
         )
-
-
-def _may_ask(package: Package) -> bool:
-    """Whether a user may have to be asked; cheap, since it is asked of all of them all the time."""
-    if package.state is State.CONFIRMING:
-        return True
-    if package.state is not State.UNPACKED or package.record.consented:
-        return False
-    return package.info is not None and package.info.notification is not None
 
 
 def _turn(package: Package) -> tuple[bool, int, str]:
