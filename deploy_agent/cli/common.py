@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -20,6 +21,8 @@ FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
 # Whoever opens the file says better than click what is wrong with it, and with which exit status.
 ANY_PATH = click.Path(path_type=Path, readable=False)
+# What JSON leaves as it is: DEL, the C1 controls, and what turns the direction of a text.
+_OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -117,5 +120,6 @@ def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def show_json(value: Any) -> None:
-    """Print `value` as JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print `value` as JSON, without anything that a terminal would obey."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    click.echo(_OBEYED.sub(lambda found: f"\\u{ord(found.group()):04x}", text))

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from deploy_agent import __version__
 from deploy_agent.cli import main
-from deploy_agent.cli.common import printable
+from deploy_agent.cli.common import printable, show_json
 from deploy_agent.config import AgentConfig
 from deploy_agent.domain.errors import (
     ServerUnreachable,
@@ -460,3 +460,12 @@ def test_retry_needs_a_first_contact_and_https(pc: Pc) -> None:
 
 def test_nothing_that_a_terminal_obeys_is_printed() -> None:
     assert printable("a\x1b[2Jb\r\n\u202ec é") == "a\\x1b[2Jb\\r\\n\\u202ec é"
+
+
+def test_nor_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"output": "a\x1b[2J \x9b31m \x7f \u202e é 東\n"}
+    show_json(value)
+    printed = capsys.readouterr().out
+    assert not set(printed) & set("\x1b\x9b\x7f\u202e")
+    assert "é 東" in printed
+    assert json.loads(printed) == value
