@@ -67,6 +67,8 @@ class Situation:
         inventories_on: FREQUENCY is not -1.
         period_length: as the computer gets it.
         told: what our agent said last of this attempt, None where it said nothing.
+        behind: the name of a package with priority 0 that goes before it there, '' for none.
+        asks_user: the agent asks whoever works there before it runs.
     """
 
     status: str
@@ -84,6 +86,12 @@ class Situation:
     inventories_on: bool
     period_length: int
     told: Told | None = None
+    behind: str = ""
+    asks_user: bool = False
+
+
+#: What an agent may say of a package that another one is fetched before.
+_HELD_BACK = ("OFFERED", "DOWNLOADING", "COMPLETE", "VERIFIED", "UNPACKED")
 
 
 def reason(situation: Situation, now: datetime) -> str:
@@ -149,10 +157,14 @@ def _pending(s: Situation, code: ResultCode) -> str:
     if code.result_class is ResultClass.WAITING:
         expected = s.last_contact + s.contact_every
         return f"Waits for the computer's next contact, expected by {expected:%Y-%m-%d %H:%M} UTC"
+    if s.behind and (s.told is None or s.told.state in _HELD_BACK):
+        return f"Behind {' '.join(s.behind.split())[:120]}, which has priority 0 and goes first"
     if s.told is not None:
         return sentence(s.told)
     if s.schedule:
         return f"Offered; it is to run at {s.schedule}, the computer's time"
+    if s.asks_user:
+        return "Offered; it asks the user before it runs, and the agent has not reported yet"
     return "Offered; the agent fetches it and has not reported yet"
 
 

@@ -5,7 +5,12 @@ for a package who has a row that waits, and also a member of a group that has it
 has no row yet (contract.md 5, Assigning).
 """
 
-from deploy_server.services.status.computer import computer_deployments, computer_history
+from deploy_server.services.status.computer import (
+    Rhythm,
+    computer_deployments,
+    computer_history,
+    contact_rhythm,
+)
 from deploy_server.services.status.counts import package_status, package_statuses, statistics
 from deploy_server.services.status.lists import each_result, results
 from deploy_server.services.status.retention import sweep_results
@@ -31,11 +36,13 @@ __all__ = [
     "PackageStatus",
     "ResultPage",
     "ResultRow",
+    "Rhythm",
     "Slice",
     "Validation",
     "Wanted",
     "computer_deployments",
     "computer_history",
+    "contact_rhythm",
     "each_result",
     "package_status",
     "package_statuses",

@@ -1,6 +1,6 @@
 """One computer: its packages with the reason why each is not done yet, and its history."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import WAITING, ResultClass
 from deploy_server.domain.assigning import AgentKind, why_not
-from deploy_server.domain.reason import Situation, reason
+from deploy_server.domain.reason import OVERDUE_AFTER, Situation, reason
 from deploy_server.domain.settings import Effective
 from deploy_server.domain.telling import Told
 from deploy_server.services.events import last_of_computer
@@ -37,12 +37,43 @@ class _Known:
     effective: Effective
     now: datetime
     told: Mapping[tuple[int, int], Told]
+    first: tuple[int, str] | None = None  # the package with priority 0 that is under way
 
     @property
     def contact_every(self) -> timedelta:
         if AgentKind.of(self.computer.agent) is AgentKind.OURS:
             return timedelta(minutes=self.effective.number("CONTACT_MINUTES"))
         return timedelta(hours=self.effective.number("PROLOG_FREQ"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """When a computer makes contact.
+
+    Attributes:
+        last: its last contact, None for never.
+        every: how often it is expected.
+        due: when the next one is expected, None where it never made any.
+        overdue: several did not come.
+    """
+
+    last: datetime | None
+    every: timedelta
+    due: datetime | None
+    overdue: bool
+
+
+def contact_rhythm(session: Session, computer_id: int, *, now: datetime) -> Rhythm | None:
+    """Return when a computer makes contact; None where there is no such computer."""
+    computer = session.get(Computer, computer_id)
+    if computer is None:
+        return None
+    effective = load_effective(session, computer_id, groups_of(session, computer_id, now))
+    every = _Known(computer, effective, now, {}).contact_every
+    last = computer.last_contact
+    if last is None:
+        return Rhythm(None, every, None, overdue=False)
+    return Rhythm(last, every, last + every, now - last > every * OVERDUE_AFTER)
 
 
 def computer_deployments(session: Session, computer_id: int, *, now: datetime) -> list[Deployment]:
@@ -52,10 +83,10 @@ def computer_deployments(session: Session, computer_id: int, *, now: datetime) -
         return []
     groups = groups_of(session, computer_id, now)
     effective = load_effective(session, computer_id, groups)
-    known = _Known(computer, effective, now, last_of_computer(session, computer_id))
-    found = [
-        _deployment(known, row, row[0].status, row[0].since) for row in _rows(session, computer_id)
-    ]
+    rows = _rows(session, computer_id)
+    told = last_of_computer(session, computer_id)
+    known = _Known(computer, effective, now, told, _goes_first(rows, computer))
+    found = [_deployment(known, row, row[0].status, row[0].since) for row in rows]
     found += [
         _deployment(known, row, WAITING, row[0].assigned_at)
         for row in _pending(session, computer, list(groups))
@@ -124,6 +155,21 @@ def _pending(
     return list(found.values())
 
 
+def _goes_first(
+    rows: Sequence[Row[Assignment, Package, Activation, Group | None]], computer: Computer
+) -> tuple[int, str] | None:
+    """Return the package with priority 0 that the agent was told of and has not ended.
+
+    One that waits for a time holds nobody back (contract.md 4, Moves).
+    """
+    for given, package, activation, _ in rows:
+        moves = given.status_class == ResultClass.NOTIFIED and not given.schedule
+        alive = activation.ended_at is None and _unsuitable(package, computer) is None
+        if package.priority == 0 and moves and alive:
+            return package.id, package.name
+    return None
+
+
 def _unsuitable(package: Package, computer: Computer) -> str | None:
     return why_not(
         package.os,
@@ -188,5 +234,7 @@ def _reason(
         inventories_on=known.effective.number("FREQUENCY") != -1,
         period_length=known.effective.number("DOWNLOAD_PERIOD_LENGTH"),
         told=known.told.get((package.id, given.attempt)),
+        behind=known.first[1] if known.first and package.priority > 0 else "",
+        asks_user="notify_text" in package.options,
     )
     return reason(situation, known.now)

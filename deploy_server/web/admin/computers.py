@@ -137,6 +137,7 @@ def show(computer_id: int) -> ResponseReturnValue:
         computer=computer,
         tab=tab,
         tabs=TABS,
+        rhythm=status.contact_rhythm(db.session(), computer.id, now=services().now()),
         **_PARTS[tab](computer),
     )
 
