@@ -98,10 +98,7 @@ def _zenity(question: Question) -> list[str]:
     # \n and the like in a text, so a backslash is doubled.
     markup = _with_hint(to_pango(question.text), question.hint, "\n\n")
     text = markup.replace("\\", "\\\\")
-    # The first one has the keyboard: whoever is typing in another window when this one comes up
-    # must not start anything, and rather put it off than cancel it.
-    order = sorted(question.replies, key=[Reply.LATER, Reply.CANCEL, Reply.DONE, Reply.NOW].index)
-    buttons = [f"--extra-button={LABELS[each]}" for each in order]
+    buttons = [f"--extra-button={LABELS[each]}" for each in _safest_first(question)]
     return ["--question", "--switch", f"--title={TITLE}", f"--text={text}", "--width=480", *buttons]
 
 
@@ -109,8 +106,15 @@ def _kdialog(question: Question) -> list[str]:
     # A menu prints what was chosen; of its buttons, closing the window looks like Cancel.
     rich = _with_hint(to_qt(question.text).removesuffix("</qt>"), question.hint, "<br/><br/>")
     text = f"{rich}</qt>".replace("\\", "&#92;")
-    entries = [part for each in question.replies for part in (each.value, LABELS[each])]
+    order = _safest_first(question)
+    entries = [part for each in order for part in (each.value, LABELS[each])]
     return ["--title", TITLE, "--menu", text, *entries]
+
+
+def _safest_first(question: Question) -> list[Reply]:
+    # The first one has the keyboard: whoever is typing in another window when this one comes up
+    # must not start anything, and rather put it off than cancel it.
+    return sorted(question.replies, key=[Reply.LATER, Reply.CANCEL, Reply.DONE, Reply.NOW].index)
 
 
 def _with_hint(text: str, hint: str, between: str) -> str:

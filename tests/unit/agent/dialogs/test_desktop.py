@@ -39,7 +39,8 @@ def test_kdialog_comes_second() -> None:
         "/usr/bin/kdialog",
         *("--title", "Software installation", "--menu"),
         "<qt>--ok <b>A</b>&#92;n<br/><br/>It starts by itself in 1 min.</qt>",
-        *("now", "Start now", "later", "Later", "cancel", "Cancel this installation"),
+        # The one that is marked, which Return takes, starts nothing.
+        *("later", "Later", "cancel", "Cancel this installation", "now", "Start now"),
     ]
 
 
