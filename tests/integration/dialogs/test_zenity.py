@@ -14,7 +14,7 @@ import pytest
 from deploy_agent.domain.asking import Kind, Question, Session
 from deploy_agent.domain.record import Reply
 from deploy_agent.machine.dialogs import Window
-from deploy_agent.machine.dialogs.desktop import open_on_screen
+from deploy_agent.machine.dialogs.desktop import ProcessWindow, open_on_screen
 from tests.support.processes import kill_tree
 from tests.support.screen import Screen
 from tests.support.waiting import wait_until
@@ -87,6 +87,22 @@ def test_a_window_that_is_killed_is_no_answer(screen: Screen) -> None:
     asked = Asked(screen, *ALL)
     screen.close()
     assert asked.reply() is Reply.NOTHING
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+def test_a_window_that_is_killed_at_any_moment_is_no_answer(
+    screen: Screen, number: signal.Signals
+) -> None:
+    """From the start of its process on, before and after it is on the screen."""
+    question = Question("1800000001", TEXT, ALL, 60)
+    for moment in range(8):
+        answered = threading.Event()
+        window = open_on_screen(question, screen.session(), answered.set)
+        assert isinstance(window, ProcessWindow)
+        answered.wait(0.04 * moment)
+        os.killpg(window._process.pid, number)
+        assert answered.wait(20)
+        assert window.poll() is Reply.NOTHING, moment
 
 
 def test_a_window_that_the_agent_takes_away_is_no_answer(screen: Screen) -> None:
