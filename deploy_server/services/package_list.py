@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from deploy_agent.wire.result import ResultClass
 from deploy_server.domain.errors import SpecError
 from deploy_server.services import status
-from deploy_server.services.packages import PackageRow
+from deploy_server.services.packages import PackageRow, listed
 from deploy_server.services.status import PackageStatus
 from deploy_server.storage.models import Activation, Package
 from deploy_server.storage.types import fold
@@ -79,8 +79,7 @@ def package_page(
     """
     if sort not in SORTS:
         raise SpecError("sort", f"packages cannot be sorted by {sort[:40]!r}", _sorts())
-    gone = Package.deleted_at.is_not(None) if deleted else Package.deleted_at.is_(None)
-    everything = session.scalars(select(Package).where(gone)).all()
+    everything = session.scalars(select(Package).where(*listed(deleted=deleted))).all()
     found = [each for each in everything if _matches(each, fold(query))]
     counts: dict[int, PackageStatus] = {}
     if sort in _BY_COUNT:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.fragment import INFO_FILE
@@ -18,7 +18,13 @@ from deploy_server.services.editing import edit_package, spec_of
 from deploy_server.services.intake import PIECE
 from deploy_server.services.status import PackageStatus
 from deploy_server.storage.fragments import FragmentStore
-from deploy_server.storage.models import Activation, Assignment, GroupAssignment, Package
+from deploy_server.storage.models import (
+    Activation,
+    Assignment,
+    DownloadHistory,
+    GroupAssignment,
+    Package,
+)
 
 __all__ = [
     "Impact",
@@ -29,6 +35,8 @@ __all__ = [
     "get_package",
     "impact",
     "list_packages",
+    "listed",
+    "purge_packages",
     "spec_of",
 ]
 
@@ -71,8 +79,9 @@ def list_packages(
     session: Session, *, now: datetime, deleted: bool = False, perimeter: Perimeter = None
 ) -> list[PackageRow]:
     """Return the packages that are there, or the deleted ones; newest first."""
-    wanted = Package.deleted_at.is_not(None) if deleted else Package.deleted_at.is_(None)
-    found = session.scalars(select(Package).where(wanted).order_by(Package.id.desc())).all()
+    found = session.scalars(
+        select(Package).where(*listed(deleted=deleted)).order_by(Package.id.desc())
+    ).all()
     ids = [package.id for package in found]
     counts = status.package_statuses(session, ids, now=now, perimeter=perimeter)
     open_ones = (
@@ -82,6 +91,13 @@ def list_packages(
     )
     activations: dict[int, int] = {row[0]: row[1] for row in session.execute(open_ones)}
     return [PackageRow(each, activations.get(each.id, 0), counts[each.id]) for each in found]
+
+
+def listed(*, deleted: bool) -> list[ColumnElement[bool]]:
+    """Return the conditions of a list: the packages that are there, or the deleted ones."""
+    if not deleted:
+        return [Package.deleted_at.is_(None)]
+    return [Package.deleted_at.is_not(None), Package.purged_at.is_(None)]
 
 
 def get_package(session: Session, package_id: int | str, *, deleted: bool = False) -> Package:
@@ -168,6 +184,43 @@ def delete_packages(
     log.info("%s deleted packages %s", actor, ids)
     _remove_files(store, ids)
     return gone
+
+
+def purge_packages(
+    session: Session, package_ids: Sequence[int], *, now: datetime, actor: str
+) -> int:
+    """Take deleted packages off their list, and their ids out of the computers' own histories.
+
+    What agents reported stays, and an agent that still has an id in its history keeps it.
+
+    Args:
+        session: not committed here.
+        package_ids: which.
+        now: UTC.
+        actor: who does it.
+
+    Returns:
+        From how many computers' histories ids went.
+
+    Raises:
+        NotFound: one of them does not exist.
+        Conflict: one of them is not deleted.
+    """
+    packages = [get_package(session, each, deleted=True) for each in dict.fromkeys(package_ids)]
+    for package in packages:
+        if package.deleted_at is None:
+            raise Conflict(f"package {package.id} is not deleted", "Delete it first")
+    ids = [package.id for package in packages]
+    mine = DownloadHistory.package_id.in_(ids)
+    computers = session.scalar(
+        select(func.count(DownloadHistory.computer_id.distinct())).where(mine)
+    )
+    session.execute(delete(DownloadHistory).where(mine))
+    for package in packages:
+        package.purged_at = package.purged_at or now
+        was = {"name": package.name}
+        audit.record(session, "package.purge", str(package.id), now=now, actor=actor, before=was)
+    return computers or 0
 
 
 def export_package(session: Session, store: FragmentStore, package_id: int) -> Iterator[bytes]:

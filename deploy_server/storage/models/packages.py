@@ -66,6 +66,7 @@ class Package(Base):
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(Text, default="")
     deleted_at: Mapped[datetime | None]
+    purged_at: Mapped[datetime | None]  # off the list of deleted ones; its results stay
 
     activations: Mapped[list["Activation"]] = relationship(
         back_populates="package", order_by="Activation.id"

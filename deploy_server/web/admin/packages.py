@@ -6,19 +6,41 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from deploy_agent.wire.fragment import INFO_FILE
+from deploy_agent.wire.result import ResultClass
 from deploy_agent.wire.terms import INFO_MAX
 from deploy_server.domain.errors import NotFound
 from deploy_server.domain.legacy import agents_that_refuse
 from deploy_server.services import activation, packages, status
 from deploy_server.services.package_list import package_page
-from deploy_server.services.packages import Impact
+from deploy_server.services.packages import Impact, PackageRow
 from deploy_server.storage.models import Package
-from deploy_server.web.database import db
+from deploy_server.web.database import db, reading_session
+from deploy_server.web.exports import csv_response
 from deploy_server.web.formats import class_slices, plural, slices
 from deploy_server.web.pages import PAGE_SIZE, listing, row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
+
+_COLUMNS = (
+    "id",
+    "name",
+    "description",
+    "os",
+    "action",
+    "target",
+    "priority",
+    "size",
+    "fragments",
+    "revision",
+    "built",
+    "built_by",
+    "deleted",
+    "activations",
+    *(each.name.lower() for each in ResultClass),
+    "total",
+)
+_EVERYTHING = 1_000_000  # packages; no list is longer
 
 blueprint = Blueprint("packages", __name__, url_prefix="/packages")
 
@@ -43,6 +65,47 @@ def index() -> ResponseReturnValue:
     return render_template(
         "packages/index.html", section="packages", page=page, asked=asked, deleted=deleted
     )
+
+
+@blueprint.get("/csv")
+@needs(Right.READ)
+def export_list() -> ResponseReturnValue:
+    """Send the list as CSV: all its pages, as they are filtered and sorted."""
+    deleted = request.args.get("deleted") == "1"
+    asked = listing("created", descending=True)
+    session = reading_session()
+    page = package_page(
+        session,
+        now=services().now(),
+        query=asked.query,
+        deleted=deleted,
+        sort=asked.sort,
+        descending=asked.descending,
+        page_size=_EVERYTHING,
+        perimeter=person().perimeter,
+    )
+    name = f"packages{'-deleted' if deleted else ''}-{services().now():%Y-%m-%d}.csv"
+    return csv_response(session, name, _COLUMNS, map(_cells, page.rows))
+
+
+@blueprint.post("/purge")
+@needs(Right.DELETE_PACKAGES)
+def purge() -> ResponseReturnValue:
+    """Take deleted packages off the list; their results stay."""
+    ids = request.form.getlist("package", type=row_id)
+    back = redirect(url_for(".index", deleted=1))
+    if not ids:
+        flash("Tick at least one package.", "warning")
+        return back
+    computers = packages.purge_packages(
+        db.session(), ids, now=services().now(), actor=person().name
+    )
+    flash(
+        f"Purged {plural(len(ids), 'package')}; the ids went out of the histories of"
+        f" {plural(computers, 'computer')}. Results stay in the history.",
+        "success",
+    )
+    return back
 
 
 @blueprint.get("/<int:package_id>")
@@ -126,6 +189,28 @@ def results_of(package_id: int) -> dict[str, Any]:
         "by_status": ranked,
         "shares": {each.label: each.share for each in slices((k, "", n) for k, n in ranked)},
     }
+
+
+def _cells(row: PackageRow) -> tuple[object, ...]:
+    package, counts = row.package, row.status
+    return (
+        f"{package.id:010d}",
+        package.name,
+        package.description,
+        package.os,
+        package.action,
+        package.target,
+        package.priority,
+        package.size,
+        package.fragments,
+        package.revision,
+        package.created_at,
+        package.created_by,
+        package.deleted_at,
+        row.activations,
+        *(counts.by_class[each] for each in ResultClass),
+        counts.total,
+    )
 
 
 def _info_text(package: Package) -> str:

@@ -1,12 +1,14 @@
 """The list of packages, a package's page, deletion, export."""
 
+import csv
 import io
 import re
 import zipfile
 
 import pytest
+from sqlalchemy import select
 
-from deploy_server.storage.models import Package
+from deploy_server.storage.models import DownloadHistory, Package
 from deploy_server.web.formats import plural
 from tests.support.archive_bytes import tar_gz
 from tests.support.console import Browser, Console
@@ -192,3 +194,43 @@ def test_members_of_a_group_count_before_their_contact(admin: Browser, console: 
         make_group_assignment(session, group, activation)
     page = admin.get(f"/packages/{activation.package_id}/counts").text
     assert ">2</text>" in page
+
+
+def test_the_list_is_exported_as_it_is_filtered(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        activation = make_activation(session, make_package(session, name="=cmd()", priority=0))
+        for code in ("WAITING", "SUCCESS", "SUCCESS", "ERR_X"):
+            make_assignment(session, activation=activation, status=code)
+        for number in range(60):
+            make_package(session, name=f"other {number}")
+    answer = admin.get("/packages/csv?q=other")
+    assert answer.mimetype == "text/csv"
+    assert len(list(csv.DictReader(io.StringIO(answer.text)))) == 60
+    (row,) = csv.DictReader(io.StringIO(admin.get("/packages/csv?q=cmd").text))
+    assert (row["name"], row["priority"], row["activations"]) == ("'=cmd()", "0", "1")
+    counts = [row[name] for name in ("waiting", "notified", "success", "error", "total")]
+    assert counts == ["1", "0", "2", "1", "4"]
+    assert "packages/csv?q=other" in admin.get("/packages?q=other").text
+
+
+def test_a_purged_package_leaves_the_list_and_its_results_stay(
+    admin: Browser, console: Console
+) -> None:
+    with console.session() as session:
+        gone = make_package(session, name="gone", deleted_at=console.clock())
+        kept = make_package(session, name="kept", deleted_at=console.clock())
+        there = make_package(session, name="there")
+        computer = make_computer(session)
+        make_assignment(session, computer, make_activation(session, gone), status="SUCCESS")
+        for package in (gone, kept):
+            row = DownloadHistory(computer_id=computer.id, package_id=package.id)
+            session.add(row)
+    assert "Tick at least one" in admin.get(admin.post("/packages/purge").location).text
+    assert admin.post("/packages/purge", {"package": str(there.id)}).status_code == 409
+    answer = admin.post("/packages/purge", {"package": str(gone.id)})
+    page = admin.get(answer.location).text
+    assert "out of the histories of 1 computer" in page
+    assert names(page) == ["kept"]
+    assert "SUCCESS" in admin.get(f"/packages/{gone.id}/results").text
+    with console.sessions() as session:
+        assert session.scalars(select(DownloadHistory.package_id)).all() == [kept.id]
