@@ -82,6 +82,19 @@ def test_a_new_file_is_fetched_anew(
     assert server.status(package, registered.device_id) == "SUCCESS"
 
 
+def test_an_info_file_that_is_changed_on_the_computer_is_not_gone_by(
+    server: RunningServer, registered: TrancheAgent, package: str, workshop: Path
+) -> None:
+    in_mid_download(server, registered, package)
+    info = registered.state / "packages" / package / "info"
+    served = info.read_bytes()
+    info.write_bytes(served.replace(b"run.sh one", b"run.sh two"))
+    assert info.read_bytes() != served
+    registered.once()
+    assert (workshop / "ran").read_text() == "one\n"
+    assert server.status(package, registered.device_id) == "SUCCESS"
+
+
 def test_switched_off_in_mid_download_waits_and_goes_on(
     server: RunningServer, registered: TrancheAgent, package: str, workshop: Path
 ) -> None:
