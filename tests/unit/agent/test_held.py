@@ -10,6 +10,7 @@ import pytest
 from deploy_agent.domain.errors import ServerUnreachable
 from deploy_agent.domain.record import PackageRecord
 from deploy_agent.domain.state import State
+from deploy_agent.machine.memory import Memory, MemoryFile
 from deploy_agent.services.held import Held
 from deploy_agent.services.packages import Packages
 from deploy_agent.wire.messages import Prolog, parse_request
@@ -148,6 +149,14 @@ def test_others_than_our_server_are_told_nothing(pc: Pc) -> None:
     assert pc.server.held[-1], "it was ours until it answered"
     pc.once()
     assert pc.server.held[-1] == ()
+
+
+def test_another_server_that_the_computer_was_given_is_told_nothing(tmp_path: Path) -> None:
+    file = MemoryFile(tmp_path / "server.json")
+    file.save(Memory(ours=True, server="https://one/ocsinventory"))
+    assert file.load().of("https://one/ocsinventory").ours
+    assert not file.load().of("https://other/ocsinventory").ours
+    assert Memory(ours=True).of("https://one/ocsinventory").ours, "an older agent wrote no URL"
 
 
 def test_what_ended_is_not_held(pc: Pc) -> None:
