@@ -26,13 +26,14 @@ from deploy_agent.services.package import Package
 from deploy_agent.services.packages import Packages
 from deploy_agent.wire import result
 from deploy_agent.wire.errors import WireError
-from deploy_agent.wire.messages import Inventory, Prolog, Section
+from deploy_agent.wire.messages import Inventory, Prolog
 from deploy_agent.wire.replies import (
     DownloadSettings,
     InventoryReply,
     PackageOffer,
     PrologReply,
 )
+from deploy_agent.wire.sections import Section
 
 log = logging.getLogger(__name__)
 

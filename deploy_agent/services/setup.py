@@ -36,7 +36,7 @@ from deploy_agent.services.packages import Packages
 from deploy_agent.services.post import PostCommands
 from deploy_agent.services.reporting import Reporter
 from deploy_agent.services.waiting import PATIENT, Patience
-from deploy_agent.wire.messages import Section
+from deploy_agent.wire.sections import Section
 
 _ON_THEIR_WAY = (State.OFFERED, State.DOWNLOADING)
 

@@ -5,12 +5,13 @@ so does this module. Source: features.md 1.2; vectors/agent-01, -02, -04, -23.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from deploy_agent.wire import result, terms, xml
 from deploy_agent.wire.deviceid import check_device_id
 from deploy_agent.wire.errors import FieldError, XmlError
+from deploy_agent.wire.sections import Received, Section
 from deploy_agent.wire.xml import Element
 
 _NUMBER = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
@@ -18,20 +19,6 @@ _ID = re.compile(r"[0-9]{1,20}\Z", re.ASCII)
 _HELD = re.compile(r"([0-9]{1,20}):([0-9]{1,18})\Z", re.ASCII)
 # Parts of CONTENT that are not sections of the inventory.
 _NOT_SECTIONS = {"DOWNLOAD", "OLD_DEVICEID", "ACCOUNTINFO"}
-
-
-class Section(NamedTuple):
-    """One element of an inventory, with its children in order.
-
-    Shape: Section("DRIVES", (("TYPE", "/"), ("TOTAL", "258019"), ("FREE", "77930")))
-    """
-
-    name: str
-    fields: tuple[tuple[str, str], ...]
-
-    def get(self, field: str) -> str:
-        """Return the text of the first child `field`, '' when there is none."""
-        return next((text for name, text in self.fields if name == field), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +60,7 @@ class Inventory:
     """
 
     device_id: str
-    sections: tuple[Section, ...] = ()
+    sections: Sequence[Section] = ()
     tag: str | None = None
     history: tuple[str, ...] | None = None
     old_device_id: str | None = None
@@ -81,9 +68,9 @@ class Inventory:
     @property
     def checksum(self) -> int | None:
         """HARDWARE/CHECKSUM, the bits of changed sections; None when absent or no number."""
-        for section in self.sections:
-            if section.name == "HARDWARE" and _NUMBER.match(section.get("CHECKSUM")):
-                return int(section.get("CHECKSUM"))
+        for (text,) in Received.of(self.sections).table("HARDWARE", ("CHECKSUM",)):
+            if _NUMBER.match(text):
+                return int(text)
         return None
 
     def to_bytes(self) -> bytes:
@@ -97,9 +84,7 @@ class Inventory:
         if self.old_device_id is not None:
             xml.add(content, "OLD_DEVICEID", self.old_device_id)
         for section in self.sections:
-            element = xml.add(content, section.name)
-            for name, text in section.fields:
-                xml.add(element, name, text)
+            section.add_to(content)
         if self.history is not None:
             history = xml.add(xml.add(content, "DOWNLOAD"), "HISTORY")
             for package_id in self.history:
@@ -211,21 +196,15 @@ def _inventory(root: Element, device_id: str) -> Inventory:
     content = root.find("CONTENT")
     if content is None:
         raise FieldError("CONTENT", "an inventory without CONTENT says nothing")
-    sections = tuple(_section(child) for child in content if child.tag not in _NOT_SECTIONS)
+    sections = [child for child in content if child.tag not in _NOT_SECTIONS]
     old = _field(content, "OLD_DEVICEID") or _misplaced_old_device_id(content)
     return Inventory(
         device_id=device_id,
-        sections=sections,
+        sections=Received(sections),
         tag=_tag(content),
         history=_history(content),
         old_device_id=check_device_id(old) if old else None,
     )
-
-
-def _section(element: Element) -> Section:
-    fields = [(str(key), str(value)) for key, value in element.attrib.items()]
-    fields += [(str(child.tag), (child.text or "").strip()) for child in element]
-    return Section(str(element.tag), tuple(fields))
 
 
 def _tag(content: Element) -> str | None:

@@ -53,7 +53,8 @@ def parse_xml(data: bytes, *, limit: int = terms.MESSAGE_MAX) -> Element:
         raise TooLargeError(f"the XML has {len(data)} bytes, more than {limit}")
     _check_encoding(data)
     # An attribute takes as much as an element, and is compared with its neighbours besides.
-    if data.count(b"<") - data.count(b"</") + data.count(b"=") > terms.XML_ELEMENTS_MAX:
+    tags = data.count(b"<") + data.count(b"=")
+    if tags > terms.XML_ELEMENTS_MAX and tags - data.count(b"</") > terms.XML_ELEMENTS_MAX:
         raise TooLargeError(
             f"the XML has more than {terms.XML_ELEMENTS_MAX} elements and attributes"
         )

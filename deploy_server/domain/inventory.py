@@ -6,10 +6,11 @@ Whatever an agent sends fits the database's columns and indexes afterwards.
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
-from deploy_agent.wire.messages import Section
+from deploy_agent.wire.sections import Received, Section
 from deploy_agent.wire.terms import PACKAGE_ID_MAX
 from deploy_server.domain.version import VERSION_MAX
 
@@ -20,6 +21,8 @@ SECTIONS_MAX = 200  # kinds of sections in one inventory
 SECTION_NAME_MAX = 64
 HISTORY_MAX = 20_000  # ids of one history
 SOFTWARE = "SOFTWARES"
+#: Computers of a fleet have the same software; what was read of so many is remembered.
+SOFTWARE_CACHED = 8192
 
 _NUMBER = re.compile(r"[0-9]{1,12}\Z", re.ASCII)
 _ARCH = re.compile(r"([A-Za-z0-9_]{2,20})/")
@@ -52,7 +55,7 @@ _BITS = {
     "BATTERIES": 1_048_576,
 }
 
-Sections = Mapping[str, Sequence[Section]]
+ByName = Mapping[str, Sequence[Section]]
 
 
 class Software(NamedTuple):
@@ -70,23 +73,62 @@ class Software(NamedTuple):
     version: str
     publisher: str
 
-    @classmethod
-    def make(cls, name: str, version: str, publisher: str) -> "Software":
-        """Return it with its digest."""
+    @staticmethod
+    @lru_cache(maxsize=SOFTWARE_CACHED)
+    def read(name: str, version: str, publisher: str) -> "Software | None":
+        """Return what an agent wrote; None where it has no name."""
+        name, publisher = _line(name), _line(publisher)
+        version = _line(version)[:VERSION_MAX]
+        if not name:
+            return None
         parts = f"{name}\0{version}\0{publisher}".encode(errors="replace")
         digest = hashlib.blake2b(parts, digest_size=16).digest()
-        return cls(digest, name, version, publisher)
+        return Software(digest, name, version, publisher)
 
 
-def by_name(sections: Sequence[Section]) -> dict[str, list[Section]]:
-    """Return the sections by name; names that no agent uses are left out."""
-    found: dict[str, list[Section]] = {}
-    for section in sections:
-        if section.name in found or (
-            len(found) < SECTIONS_MAX and len(section.name) <= SECTION_NAME_MAX
-        ):
-            found.setdefault(section.name, []).append(section)
-    return found
+class Sections(Mapping[str, Sequence[Section]]):
+    """Sections by name, read when they are asked for; names that no agent uses are left out.
+
+    Args:
+        sections: of the message.
+    """
+
+    def __init__(self, sections: Sequence[Section]) -> None:
+        self._received = Received.of(sections)
+        names = [name for name in self._received.names if len(name) <= SECTION_NAME_MAX]
+        self._names = dict.fromkeys(names[:SECTIONS_MAX])
+
+    def digest(self, name: str) -> bytes:
+        """Return what tells this content of a section from every other.
+
+        It is of the bytes that the agent sent: equal ones say the same, and are not read again.
+        """
+        raw = self._received.raw(name)
+        return hashlib.blake2b(raw, digest_size=16, person=name.encode()[:16]).digest()
+
+    def software(self) -> list["Software"]:
+        """Return the software of SOFTWARES by digest, each once, without nameless ones."""
+        rows = self._received.table(SOFTWARE, ("NAME", "VERSION", "PUBLISHER"))
+        found = {each.digest: each for row in rows if (each := Software.read(*row)) is not None}
+        return sorted(found.values())
+
+    def __getitem__(self, name: str) -> Sequence[Section]:
+        """Return the sections called `name`."""
+        if name not in self._names:
+            raise KeyError(name)
+        return self._received.named(name)
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there are sections called `name`, without reading them."""
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """Return how many names there are."""
+        return len(self._names)
 
 
 def is_gone(name: str, checksum: int | None) -> bool:
@@ -108,12 +150,7 @@ def serialise(sections: Sequence[Section]) -> bytes:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
-def content_digest(name: str, content: bytes) -> bytes:
-    """Return what tells this content of a section from every other."""
-    return hashlib.blake2b(content, digest_size=16, person=name.encode()[:16]).digest()
-
-
-def read_facts(sections: Sections) -> tuple[dict[str, str | int | None], list[str]]:
+def read_facts(sections: ByName) -> tuple[dict[str, str | int | None], list[str]]:
     """Return what the inventory says for the columns of a computer, and what was dropped.
 
     A column whose section was not sent is left out.
@@ -137,7 +174,7 @@ def read_facts(sections: Sections) -> tuple[dict[str, str | int | None], list[st
     return facts, dropped
 
 
-def read_addresses(sections: Sections) -> list[tuple[str, str]]:
+def read_addresses(sections: ByName) -> list[tuple[str, str]]:
     """Return every (kind, address) of the network cards and of HARDWARE, each once."""
     cards = [
         (kind, card.get(field))
@@ -151,18 +188,6 @@ def read_addresses(sections: Sections) -> list[tuple[str, str]]:
         (kind, _line(text)[:ADDRESS_MAX]) for kind, text in [*cards, *(("ip", ip) for ip in main)]
     ]
     return list(dict.fromkeys(each for each in found if each[1]))[:ADDRESSES_MAX]
-
-
-def read_software(sections: Sequence[Section]) -> list[Software]:
-    """Return the software of SOFTWARES by digest, each once, without nameless ones."""
-    found: dict[bytes, Software] = {}
-    for each in sections:
-        fields = dict(reversed(each.fields))
-        if name := _line(fields.get("NAME", "")):
-            version = _line(fields.get("VERSION", ""))[:VERSION_MAX]
-            software = Software.make(name, version, _line(fields.get("PUBLISHER", "")))
-            found[software.digest] = software
-    return sorted(found.values())
 
 
 def read_history(history: Sequence[str]) -> list[int]:
@@ -186,15 +211,16 @@ def os_family(name: str, comments: str = "") -> str:
     return "other" if _OTHER_SYSTEMS.search(name) else "linux"
 
 
-def _first(sections: Sections, name: str) -> Section | None:
-    return sections[name][0] if sections.get(name) else None
+def _first(sections: ByName, name: str) -> Section | None:
+    found = sections.get(name)
+    return found[0] if found else None
 
 
 def _line(text: str) -> str:
     return " ".join(text.split())[:TEXT_MAX]
 
 
-def _arch(sections: Sections, hardware: Section) -> str:
+def _arch(sections: ByName, hardware: Section) -> str:
     """ARCH where an agent sends it; else as the Unix agent hides it in DESCRIPTION."""
     if hardware.get("ARCH"):
         return _line(hardware.get("ARCH"))

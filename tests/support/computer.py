@@ -32,7 +32,7 @@ from deploy_agent.services.post import PostCommands
 from deploy_agent.services.reporting import Reporter
 from deploy_agent.services.setup import RealTrees
 from deploy_agent.services.waiting import Patience
-from deploy_agent.wire.messages import Section
+from deploy_agent.wire.sections import Section
 from tests.support.clock import FakeClock
 from tests.support.dialogs import FakePower, ScriptedDialog
 from tests.support.simulator import FakeRunner, ServerSimulator

@@ -5,16 +5,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import event, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog, Request, Section
+from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog, Request
 from deploy_agent.wire.replies import InventoryReply, PrologReply
+from deploy_agent.wire.sections import Section
 from deploy_server.services.contact import answer, look
 from deploy_server.services.contact.answer import Quick
 from deploy_server.services.settings import EVERYBODY, Scope, set_setting
 from deploy_server.storage.models import Activation, Assignment, Computer, DownloadHistory, Report
 from tests.support.clock import START, FakeClock
+from tests.support.statements import recorded
 
 UNIX = "OCS-NG_unified_unix_agent_v2.10.0"
 WINDOWS = "OCS-NG_WINDOWS_AGENT_v2.11.0.1"
@@ -24,19 +26,11 @@ OURS = "OCS-NG_unified_unix_agent_v2.0 Tranche/0.1.0"
 @contextmanager
 def changing_nothing(session: Session) -> Iterator[None]:
     """Fail where a statement writes or locks."""
-    written: list[str] = []
-
-    def see(*arguments: Any) -> None:
-        if not arguments[2].startswith(("SELECT", "BEGIN", "WITH")) or " FOR " in arguments[2]:
-            written.append(arguments[2])
-
-    engine = session.get_bind()
-    event.listen(engine, "before_cursor_execute", see)
-    try:
+    with recorded(session) as statements:
         yield
-    finally:
-        event.remove(engine, "before_cursor_execute", see)
-    assert not written
+    for each in statements:
+        assert each.startswith(("SELECT", "BEGIN", "WITH")), each
+        assert " FOR " not in each, each
 
 
 @dataclass
@@ -90,7 +84,7 @@ class Wire:
 
     def inventory(self, device_id: str, *sections: Section, **fields: Any) -> InventoryReply:
         agent = fields.pop("user_agent", UNIX)
-        message = Inventory(device_id, tuple(sections), **fields)
+        message = Inventory(device_id, sections, **fields)
         return InventoryReply.parse(self.say(message, agent))
 
     def set(self, scope: Scope = EVERYBODY, /, **values: str) -> None:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from deploy_agent.wire.digest import Digest, DigestAlgorithm, DigestEncoding
 from deploy_agent.wire.info import InfoFile, Notification
-from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog, Section
+from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog
 from deploy_agent.wire.replies import (
     DownloadSettings,
     InventoryReply,
@@ -12,6 +12,7 @@ from deploy_agent.wire.replies import (
     PrologReply,
     TrancheOption,
 )
+from deploy_agent.wire.sections import Section
 from deploy_agent.wire.terms import Action, Protocol
 
 _LENGTHS = {DigestAlgorithm.MD5: 16, DigestAlgorithm.SHA1: 20, DigestAlgorithm.SHA256: 32}

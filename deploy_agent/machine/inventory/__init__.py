@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy_agent.machine.inventory import cpu, dmi, hardware, network, software, storage, users
 from deploy_agent.machine.inventory.host import Host, Run, run_program, tried
-from deploy_agent.wire.messages import Section
+from deploy_agent.wire.sections import Section
 
 __all__ = ["CHECKSUM_BITS", "collect"]
 

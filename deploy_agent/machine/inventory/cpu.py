@@ -7,7 +7,7 @@ from typing import NamedTuple
 import psutil
 
 from deploy_agent.machine.inventory.host import Host, section
-from deploy_agent.wire.messages import Section
+from deploy_agent.wire.sections import Section
 
 _MAKERS = {"GenuineIntel": "Intel", "AuthenticAMD": "AMD", "HygonGenuine": "Hygon"}
 _L2 = "/sys/devices/system/cpu/cpu0/cache/index2/size"

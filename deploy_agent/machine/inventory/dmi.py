@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 
 from deploy_agent.machine.inventory.host import Host, decoded, section
-from deploy_agent.wire.messages import Section
+from deploy_agent.wire.sections import Section
 
 _ID = "/sys/class/dmi/id"
 _TREE = "/sys/firmware/devicetree/base"

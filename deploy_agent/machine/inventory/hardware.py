@@ -12,7 +12,7 @@ import psutil
 
 from deploy_agent.machine.inventory import cpu, dmi, network, users
 from deploy_agent.machine.inventory.host import Host, log, section
-from deploy_agent.wire.messages import Section
+from deploy_agent.wire.sections import Section
 
 MIB = 1024 * 1024
 NO_DOMAIN = "WORKGROUP"  # what OCS's agent says there

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy_agent.wire.messages import Section
+from deploy_agent.wire.sections import Section
 from deploy_agent.wire.xml import clean
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 
 from deploy_agent.machine.inventory.host import Host, section
-from deploy_agent.wire.messages import Section
+from deploy_agent.wire.sections import Section
 
 if TYPE_CHECKING:
     from psutil._ntuples import snicaddr, snicstats

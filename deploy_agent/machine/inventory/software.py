@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy_agent.machine.inventory.host import Host, decoded, section
-from deploy_agent.wire.messages import Section
+from deploy_agent.wire.sections import Section
 
 KIB = 1024
 _FIELD, _RECORD = "\x1f", "\x1e"  # bytes that no description has

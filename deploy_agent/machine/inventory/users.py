@@ -8,7 +8,7 @@ from typing import NamedTuple
 import psutil
 
 from deploy_agent.machine.inventory.host import Host, decoded, section
-from deploy_agent.wire.messages import Section
+from deploy_agent.wire.sections import Section
 
 # One record of wtmp on Linux: type, pid, line, id, user, host, exit, session, seconds ...
 _WTMP = struct.Struct("=hxxi32s4s32s256s4si2i16s20x")

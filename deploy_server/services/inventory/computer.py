@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.messages import Inventory
 from deploy_server.services.activity import Activity, Caller
 from deploy_server.storage.models import Computer, Report
+from deploy_server.storage.quick import Prepared
 from deploy_server.storage.types import fold
 from deploy_server.storage.upsert import insert_missing
 
@@ -22,6 +23,13 @@ class Known:
     history_digest: bytes | None
     software_set_id: int | None
     is_new: bool = False
+
+
+_COMPUTER = Prepared(
+    select(Computer.id, Computer.tag, Computer.history_digest, Computer.software_set_id)
+    .where(Computer.device_id == bindparam("device_id"))
+    .with_for_update()
+)
 
 
 def find_or_make(session: Session, inventory: Inventory, now: datetime, caller: Caller) -> Known:
@@ -45,16 +53,8 @@ def find_or_make(session: Session, inventory: Inventory, now: datetime, caller: 
 
 
 def _find(session: Session, device_id: str, *, is_new: bool = False) -> Known | None:
-    columns = (
-        Computer.id,
-        Computer.tag,
-        Computer.history_digest,
-        Computer.software_set_id,
-    )
-    row = session.execute(
-        select(*columns).where(Computer.device_id == device_id).with_for_update()
-    ).first()
-    return None if row is None else Known(*row, is_new=is_new)
+    row = _COMPUTER.first(session, {"device_id": device_id})
+    return None if row is None else Known(**row._asdict(), is_new=is_new)
 
 
 def _rename(

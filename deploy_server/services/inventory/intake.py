@@ -1,9 +1,10 @@
 """One inventory in, one answer out."""
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, update
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.messages import Inventory
@@ -18,6 +19,7 @@ from deploy_server.services.inventory.history import store_history
 from deploy_server.services.inventory.sections import store_sections
 from deploy_server.services.inventory.software import store_software
 from deploy_server.storage.models import Computer
+from deploy_server.storage.quick import Prepared
 from deploy_server.storage.types import fold
 
 _KEYED = ("name", "os", "arch", "user", "workgroup", "serial", "model", "os_version")
@@ -35,24 +37,29 @@ def take_inventory(
         caller: who sent it.
     """
     computer = find_or_make(session, inventory, now, caller)
-    sections = facts.by_name(inventory.sections)
+    sections = facts.Sections(inventory.sections)
     changed = store_sections(session, computer.id, sections, inventory.checksum)
     values, dropped = facts.read_facts(sections)
     for each in dropped:
         caller.note(Activity.VALUE_DROPPED, each)
     row = _columns(values) | seen(now, caller.user_agent) | {"last_inventory": now}
     if facts.SOFTWARE in changed:
-        row["software_set_id"] = store_software(
-            session, computer, facts.read_software(sections.get(facts.SOFTWARE, ()))
-        )
+        row["software_set_id"] = store_software(session, computer, sections)
     if _moved(computer, sections, changed):
         store_addresses(session, computer.id, sections)
     digest = store_history(session, computer, inventory.history)
     tag, reply = _settle_tag(computer, inventory.tag)
     row |= {"history_digest": digest, "tag": tag, "tag_key": key(tag)}
-    session.execute(update(Computer).where(Computer.id == computer.id).values(row))
+    _update(frozenset(row)).run(session, row | {"computer": computer.id})
     caller.note(Activity.INVENTORY, f"{len(changed)} sections changed")
     return reply
+
+
+@lru_cache(maxsize=64)
+def _update(names: frozenset[str]) -> Prepared:
+    """Return the statement that sets these columns: of the sections that an agent sends."""
+    values: dict[str, Any] = {name: bindparam(name) for name in sorted(names)}
+    return Prepared(update(Computer).where(Computer.id == bindparam("computer")).values(values))
 
 
 def _moved(computer: Known, sections: facts.Sections, changed: set[str]) -> bool:

@@ -3,31 +3,63 @@
 import hashlib
 from collections.abc import Sequence
 
-from sqlalchemy import delete, exists, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, delete, exists, select, update
+from sqlalchemy.orm import Session, aliased
 
+from deploy_server.domain import inventory as facts
 from deploy_server.domain.inventory import Software
 from deploy_server.domain.version import version_key
 from deploy_server.services.inventory.computer import Known
-from deploy_server.storage.models import Computer, SoftwareItem, SoftwareSet, SoftwareSetItem
+from deploy_server.storage.models import (
+    Computer,
+    ComputerSection,
+    SoftwareItem,
+    SoftwareSet,
+    SoftwareSetItem,
+)
+from deploy_server.storage.quick import Prepared
 from deploy_server.storage.types import fold
 from deploy_server.storage.upsert import insert_missing
 
 _CHUNK = 500  # parameters of one statement
 
+_own, _same = aliased(ComputerSection), aliased(ComputerSection)
+_SAME_LIST = Prepared(
+    select(Computer.software_set_id)
+    .join(_same, _same.computer_id == Computer.id)
+    .join(_own, _own.content_id == _same.content_id)
+    .where(
+        _own.computer_id == bindparam("computer"),
+        _own.name == facts.SOFTWARE,
+        _same.name == facts.SOFTWARE,
+        Computer.id != bindparam("computer"),
+        Computer.software_set_id.is_not(None),
+    )
+    .limit(1)
+)
 
-def store_software(session: Session, computer: Known, software: Sequence[Software]) -> int | None:
+
+def store_software(session: Session, computer: Known, sections: facts.Sections) -> int | None:
     """Return the id of the set with exactly this software, None for none.
 
     Args:
-        session: not committed here.
+        session: not committed here; the computer's sections are stored in it already.
         computer: whose list it is; the set it had goes when nobody else has it.
-        software: sorted by digest, each once.
+        sections: of its inventory.
     """
-    set_id = _find_or_make(session, software) if software else None
+    set_id = _of_another(session, computer)
+    if set_id is None:
+        software = sections.software()
+        set_id = _find_or_make(session, software) if software else None
     if computer.software_set_id not in (None, set_id):
         _drop_unused(session, computer.id, computer.software_set_id)
     return set_id
+
+
+def _of_another(session: Session, computer: Known) -> int | None:
+    """Return the set of a computer that sent the very same list: it need not be read then."""
+    found = _SAME_LIST.first(session, {"computer": computer.id})
+    return None if found is None else int(found.software_set_id)
 
 
 def _find_or_make(session: Session, software: Sequence[Software]) -> int:

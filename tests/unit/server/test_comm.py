@@ -11,8 +11,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog, Section
+from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog
 from deploy_agent.wire.replies import PrologReply
+from deploy_agent.wire.sections import Section
 from deploy_server.services.settings import set_setting
 from deploy_server.storage import turns
 from deploy_server.storage.database import session_factory

@@ -1,10 +1,11 @@
 """Inventories in the database: rows made, renamed, shared, kept and removed."""
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from deploy_agent.wire.messages import Inventory, Section, parse_request
+from deploy_agent.wire.messages import Inventory, parse_request
+from deploy_agent.wire.sections import Section
 from deploy_server.services.computers import inventory_sections, software_of
 from deploy_server.storage.models import (
     Base,
@@ -19,6 +20,7 @@ from deploy_server.storage.models import (
 from tests.support import factories as make
 from tests.support.clock import START
 from tests.support.contact import UNIX, Wire, section
+from tests.support.statements import recorded as statements_of
 from tests.support.vectors import Exchange
 
 PC = "pc-2026-01-02-03-04-05"
@@ -69,12 +71,8 @@ def test_the_first_inventory_makes_the_computer(wire: Wire) -> None:
 def test_the_same_again_costs_hashes_and_one_row(wire: Wire) -> None:
     wire.say(recorded(wire))
     wire.session.commit()
-    statements: list[str] = []
-    engine = wire.session.get_bind()
-    count = lambda *arguments: statements.append(arguments[2])  # noqa: E731
-    event.listen(engine, "before_cursor_execute", count)
-    wire.say(recorded(wire))
-    event.remove(engine, "before_cursor_execute", count)
+    with statements_of(wire.session) as statements:
+        wire.say(recorded(wire))
     assert len([each for each in statements if not each.startswith("BEGIN")]) == 3
 
 

@@ -2,7 +2,8 @@ import pytest
 
 from deploy_agent.wire import terms
 from deploy_agent.wire.errors import FieldError, WireError, XmlError
-from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog, Section, parse_request
+from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog, parse_request
+from deploy_agent.wire.sections import Section
 
 DEVICE = "host-a-2026-11-21-10-24-07"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from deploy_agent.machine.inventory.host import Host
-from deploy_agent.wire.messages import Section
+from deploy_agent.wire.sections import Section
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and /sys")
 

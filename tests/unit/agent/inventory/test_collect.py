@@ -19,7 +19,8 @@ from deploy_agent.machine.inventory import (
 )
 from deploy_agent.machine.inventory.host import Host, section
 from deploy_agent.wire import xml
-from deploy_agent.wire.messages import Inventory, Section, parse_request
+from deploy_agent.wire.messages import Inventory, parse_request
+from deploy_agent.wire.sections import Section
 from tests.unit.agent.inventory.computers import linux_only, no_programs, put
 
 VECTORS = Path(__file__).parents[3] / "vectors"
