@@ -41,12 +41,27 @@ def make_engine(url: str, *, poolclass: type[Pool] | None = None) -> Engine:
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, poolclass=poolclass)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "checkin", _leave_transaction)
     return engine
 
 
 def session_factory(engine: Engine) -> sessionmaker[Session]:
     """Sessions on `engine`; what they loaded stays readable after the commit."""
     return sessionmaker(engine, expire_on_commit=False)
+
+
+class SessionOn(Session):
+    """A session on a connection of its own, which it begins on; asking for that costs nothing."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, expire_on_commit=False)
+        self._own = connection
+
+    def connection(self, *_: Any, **__: Any) -> Connection:
+        """Return the connection, in a transaction."""
+        if not self._own.in_transaction():
+            self._own.begin()
+        return self._own
 
 
 def _unusable(why: str) -> ConfigError:
@@ -72,3 +87,9 @@ def _begin_sqlite(connection: Connection) -> None:
     else:
         # Every contact begins so; it waits for nothing and cannot fail, so it needs no more.
         connection.connection.cursor().execute(begin)
+
+
+def _leave_transaction(connection: Any, _record: object) -> None:
+    # After a commit that failed SQLAlchemy takes the transaction for ended; SQLite may not.
+    if connection is not None and connection.in_transaction:
+        connection.rollback()

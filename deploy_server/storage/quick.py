@@ -1,7 +1,8 @@
 """Statements on the way of every message: without what the ORM does around each of them.
 
-`execute` is for what changes, `Prepared` for what every contact asks. Both run in the session's own
-transaction; objects that the session holds are neither written before nor changed after.
+`Prepared` is for what messages ask and change all day, `execute` for what has lists in it. Both run
+in the session's own transaction; objects that the session holds are neither written before nor
+changed after.
 """
 
 from collections import namedtuple
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CursorResult, Dialect, Select
+from sqlalchemy import Connection, CursorResult, Dialect, Select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import Executable
@@ -63,13 +64,14 @@ class _Form:
 
 
 class Prepared:
-    """A SELECT that is compiled once for each database and then costs what the driver does.
+    """A statement that is compiled once for each database and then costs what the driver does.
 
     A contact that finds nothing to do asks four; SQLAlchemy's way around each costs ten times what
     the database needs for it.
 
     Args:
-        statement: all its variables are `bindparam`s, none of them expanding.
+        statement: all its variables are `bindparam`s, none of them expanding. What inserts or
+            changes has no defaults of Python's, and returns nothing (`inline`).
     """
 
     def __init__(self, statement: ClauseElement) -> None:
@@ -83,24 +85,58 @@ class Prepared:
             DBAPIError: the database refused, as SQLAlchemy says it.
         """
         connection = session.connection()
-        dialect = connection.dialect
-        form = self._forms.get(dialect.name)
-        if form is None:
-            form = self._forms[dialect.name] = _compile(self._statement, dialect)
-        cursor = connection.connection.cursor()
-        try:
+        form = self._form(connection.dialect)
+        with _cursor(connection, form.text, parameters) as cursor:
             cursor.execute(form.text, form.arguments(parameters))
             return [form.read(values) for values in cursor.fetchall()]
-        except dialect.loaded_dbapi.Error as error:
-            raise DBAPIError.instance(
-                form.text, dict(parameters), error, dialect.loaded_dbapi.Error, dialect=dialect
-            ) from error
-        finally:
-            cursor.close()
+
+    def run(self, session: Session, parameters: Mapping[str, Any]) -> None:
+        """Do what returns no rows.
+
+        Raises:
+            DBAPIError: the database refused, as SQLAlchemy says it.
+        """
+        connection = session.connection()
+        form = self._form(connection.dialect)
+        with _cursor(connection, form.text, parameters) as cursor:
+            cursor.execute(form.text, form.arguments(parameters))
 
     def first(self, session: Session, parameters: Mapping[str, Any]) -> Any:
         """Return the first row, None where there is none."""
         return next(iter(self.all(session, parameters)), None)
+
+    def _form(self, dialect: Dialect) -> _Form:
+        form = self._forms.get(dialect.name)
+        if form is None:
+            form = self._forms[dialect.name] = _compile(self._statement, dialect)
+        return form
+
+
+class _cursor:  # noqa: N801 (a function in all but its cost)
+    """A cursor of the driver's, whose errors are SQLAlchemy's."""
+
+    __slots__ = ("_connection", "_cursor", "_parameters", "_text")
+
+    def __init__(self, connection: Connection, text: str, parameters: Mapping[str, Any]) -> None:
+        self._connection = connection
+        self._text = text
+        self._parameters = parameters
+        self._cursor: Any = connection.connection.cursor()
+
+    def __enter__(self) -> Any:
+        return self._cursor
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._cursor.close()
+        dialect = self._connection.dialect
+        if isinstance(error, dialect.loaded_dbapi.Error):
+            raise DBAPIError.instance(
+                self._text,
+                dict(self._parameters),
+                error,
+                dialect.loaded_dbapi.Error,
+                dialect=dialect,
+            ) from error
 
 
 class Locking:
@@ -127,7 +163,7 @@ class Locking:
 def _compile(statement: ClauseElement, dialect: Dialect) -> _Form:
     compiled: Any = statement.compile(dialect=dialect)
     constants = {name: value for name, value in compiled.params.items() if value is not None}
-    columns = compiled._result_columns
+    columns = compiled._result_columns or ()
     readers = [
         (place, reader)
         for place, column in enumerate(columns)

@@ -7,13 +7,12 @@ So each thread keeps one of its own, and no transaction is left open in it.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from deploy_server.storage.database import READ_ONLY
+from deploy_server.storage.database import READ_ONLY, SessionOn
 
 
 class Readers:
@@ -77,35 +76,25 @@ class Readers:
         reader.break_off()
 
 
-class _Reader(Session):
-    """A session on a connection that it keeps."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection, expire_on_commit=False)
-        self._kept = connection
-
-    def connection(self, *_: Any, **__: Any) -> Connection:
-        """Return the connection, in a transaction."""
-        if not self._kept.in_transaction():
-            self._kept.begin()
-        return self._kept
+class _Reader(SessionOn):
+    """A session that only reads."""
 
     def rest(self) -> None:
         """Leave the transaction and forget what was loaded in it."""
         if self.in_transaction():
             self.close()
-        if not self._kept.closed and self._kept.in_transaction():
-            self._kept.rollback()
+        if not self._own.closed and self._own.in_transaction():
+            self._own.rollback()
 
     def end(self) -> None:
         """Give the connection back."""
         self.close()
-        self._kept.close()
+        self._own.close()
 
     def break_off(self) -> None:
         """Close the connection, and let nobody else have it."""
-        if not self._kept.closed:
-            self._kept.invalidate()
+        if not self._own.closed:
+            self._own.invalidate()
 
 
 def _reading(engine: Engine) -> Engine:

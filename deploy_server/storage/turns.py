@@ -7,14 +7,15 @@ each is answered when that is done. PostgreSQL does the same by itself.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from deploy_server.storage.database import session_factory
+from deploy_server.storage.database import SessionOn
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ class Writer:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._sessions = session_factory(engine)
-        self._together = engine.dialect.name == "sqlite"
+        self._engine = engine
+        self._takes_turns = engine.dialect.name == "sqlite"
         self._lock = threading.Lock()
         self._waiting: list[_Job[Any]] = []
         self._is_led = False
@@ -53,7 +54,7 @@ class Writer:
             device_id: who asks, for the log.
         """
         job = _Job(work, device_id)
-        if self._together:
+        if self._takes_turns:
             self._queue(job)
         else:
             self._alone(job)
@@ -90,27 +91,38 @@ class Writer:
         if len(batch) == 1:
             self._alone(batch[0])
             return
-        with self._sessions() as session:
+        try:
+            answers = self._committed(batch)
+        except _NotBegunError as error:
+            # Somebody writes and does not end: it is the same for everybody.
+            for job in batch:
+                job.fail(error.why)
+            return
+        except Exception as error:
+            # Whose it was does not matter: all is undone, and alone each meets its own only.
+            log.info("%d messages are done one by one: %s", len(batch), error)
+            for job in batch:
+                self._alone(job)
+            return
+        for job, answer in zip(batch, answers, strict=True):
+            job.succeed(answer)
+
+    def _committed(self, jobs: "Sequence[_Job[Any]]") -> list[Any]:
+        """Do jobs in one transaction; none meets the objects of another."""
+        with self._engine.connect() as connection:
+            session = SessionOn(connection)
             try:
                 session.connection()
             except DBAPIError as error:
-                # Somebody writes and does not end: it is the same for everybody.
-                for job in batch:
-                    job.fail(error)
-                return
-            try:
-                answers = [job.within(session) for job in batch]
-                session.commit()
-            except Exception as error:
-                # Whose it was does not matter: all is undone, and alone each meets its own only.
-                log.info("%d messages are done one by one: %s", len(batch), error)
-                session.rollback()
-                answers = None
-        for place, job in enumerate(batch):
-            if answers is None:
-                self._alone(job)
-            else:
-                job.succeed(answers[place])
+                raise _NotBegunError(error) from error
+            with closing(session):
+                answers = []
+                for job in jobs:
+                    answers.append(job.work(session))
+                    session.flush()
+                    session.expunge_all()
+            connection.commit()
+            return answers
 
     def _alone(self, job: "_Job[Any]") -> None:
         try:
@@ -122,8 +134,10 @@ class Writer:
     def _tried(self, job: "_Job[Answer]") -> Answer:
         for attempt in range(1, TRIES + 1):
             try:
-                with self._sessions() as session, session.begin():
-                    return job.work(session)
+                answers: list[Answer] = self._committed([job])
+                return answers[0]
+            except _NotBegunError as error:
+                raise error.why from None
             except DBAPIError as error:
                 # Another message about the same things came first, or both waited for each other.
                 if attempt == TRIES or not _passes(error):
@@ -155,13 +169,6 @@ class _Job(Generic[Answer]):
         """Wait for whoever leads."""
         self.turn.clear()
 
-    def within(self, session: Session) -> Answer:
-        """Do the work in a transaction that others share; none of their objects is met there."""
-        answer = self.work(session)
-        session.flush()
-        session.expunge_all()
-        return answer
-
     def succeed(self, answer: Answer) -> None:
         """Note the result."""
         self._answer = answer
@@ -177,6 +184,14 @@ class _Job(Generic[Answer]):
         if self._error is not None:
             raise self._error
         return self._answer
+
+
+class _NotBegunError(Exception):
+    """No transaction could begin."""
+
+    def __init__(self, why: DBAPIError) -> None:
+        super().__init__(str(why))
+        self.why = why
 
 
 def _passes(error: DBAPIError) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.replies import PackageOffer
@@ -19,6 +19,21 @@ from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.contact.candidates import Item, own_items, shared_items
 from deploy_server.storage.allocation import allocate
 from deploy_server.storage.models import Assignment, DownloadHistory, Package, Report
+from deploy_server.storage.quick import Prepared
+
+# Of the package as it is when the row is written.
+_REVISION = select(Package.revision).where(Package.id == Assignment.package_id).scalar_subquery()
+_ROW = update(Assignment).where(Assignment.id == bindparam("row"))
+_NOTIFY = Prepared(
+    _ROW.values(
+        status=NOTIFIED,
+        status_class=int(ResultClass.NOTIFIED),
+        since=bindparam("at"),
+        notified_at=bindparam("at"),
+        offered_revision=_REVISION,
+    )
+)
+_AGAIN = Prepared(_ROW.values(offered_revision=_REVISION))
 
 
 class MustWrite(Exception):
@@ -171,23 +186,10 @@ def _notify(session: Session, contact: Contact, items: list[Item]) -> None:
     if not new and not again:
         return
     contact.writes()
-    revision = select(Package.revision).where(Package.id == Assignment.package_id)
-    if new:
-        values = {"status": NOTIFIED, "status_class": ResultClass.NOTIFIED, "since": contact.now,
-                  "notified_at": contact.now}  # fmt: skip
-        session.execute(
-            update(Assignment)
-            .where(Assignment.id.in_([item.row_id for item in new]))
-            .values(**values, offered_revision=revision.scalar_subquery())
-            .execution_options(synchronize_session=False)
-        )
-    if again:
-        session.execute(
-            update(Assignment)
-            .where(Assignment.id.in_(again))
-            .values(offered_revision=revision.scalar_subquery())
-            .execution_options(synchronize_session=False)
-        )
+    for item in new:
+        _NOTIFY.run(session, {"row": item.row_id, "at": contact.now})
+    for row_id in again:
+        _AGAIN.run(session, {"row": row_id})
     for item in new:
         contact.caller.note(Activity.OFFERED, str(item.candidate.package_id))
 

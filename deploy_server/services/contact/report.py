@@ -18,16 +18,17 @@ from deploy_server.services import withdrawing
 from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.contact.seen import mark_seen
 from deploy_server.storage.models import Assignment, Computer, Package, Report
-from deploy_server.storage.quick import execute
+from deploy_server.storage.quick import Prepared
 
-_COMPUTER = (
+_BY_DEVICE = (
     select(Computer.id, Computer.name)
     .where(Computer.device_id == bindparam("device_id"))
     .with_for_update(of=Computer, key_share=True)
 )
+_COMPUTER = Prepared(_BY_DEVICE)
 # Our agents' reports may be about what was taken back.
-_OURS = _COMPUTER.add_columns(withdrawing.has_cancels().label("has_cancels"))
-_ASSIGNMENT = (
+_OURS = Prepared(_BY_DEVICE.add_columns(withdrawing.has_cancels().label("has_cancels")))
+_ASSIGNMENT = Prepared(
     select(
         Assignment.id,
         Assignment.attempt,
@@ -45,18 +46,34 @@ _ASSIGNMENT = (
     )
     .with_for_update(of=Assignment, key_share=True)
 )
-_LAST_REPORT = (
+_LAST_REPORT = Prepared(
     select(Report.code, Report.attempt)
     .where(Report.device_id == bindparam("device_id"), Report.package_id == bindparam("package"))
     .order_by(Report.id.desc())
     .limit(1)
 )
-_TAKE = (
+_TAKE = Prepared(
     update(Assignment)
     .where(Assignment.id == bindparam("row"))
     .values(status=bindparam("code"), status_class=bindparam("class"), since=bindparam("at"))
 )
-_APPEND = insert(Report)
+_NAME = Prepared(select(Package.name).where(Package.id == bindparam("package")))
+_FIELDS = (
+    "at",
+    "device_id",
+    "computer_name",
+    "package_id",
+    "package_name",
+    "revision",
+    "attempt",
+    "code",
+    "result_class",
+    "assigned_by",
+    "assigned_at",
+    "counted",
+    "note",
+)
+_APPEND = Prepared(insert(Report).values({name: bindparam(name) for name in _FIELDS}).inline())
 
 
 def take_report(session: Session, report: DownloadReport, *, now: datetime, caller: Caller) -> None:
@@ -67,7 +84,7 @@ def take_report(session: Session, report: DownloadReport, *, now: datetime, call
     """
     ours = report.attempt is not None
     place = {"device_id": report.device_id}
-    computer = execute(session, _OURS if ours else _COMPUTER, place).first()
+    computer = (_OURS if ours else _COMPUTER).first(session, place)
     what = f"{report.package_id} {report.code}"
     if computer is None:
         caller.note(Activity.UNKNOWN_COMPUTER, what)
@@ -78,7 +95,7 @@ def take_report(session: Session, report: DownloadReport, *, now: datetime, call
         return
     package_id = int(report.package_id)
     about = {"computer": computer.id, "package": package_id}
-    row = execute(session, _ASSIGNMENT, about).first()
+    row = _ASSIGNMENT.first(session, about)
     outcome = _assigned(session, report, row, now) if row else _unassigned(session, report)
     caller.note(outcome.activity, what)
     if report.attempt is not None and computer.has_cancels:
@@ -119,7 +136,7 @@ def _assigned(session: Session, report: DownloadReport, row: Any, now: datetime)
         note = _why_history(report, row) if verdict is Verdict.HISTORY else "validated before"
         return _Outcome(Activity.OLDER_ATTEMPT, note, row.package_name, row)
     change = {"row": row.id, "code": code.text, "class": reported_class(code), "at": now}
-    execute(session, _TAKE, change)
+    _TAKE.run(session, change)
     return _Outcome(Activity.RESULT, "", row.package_name, row)
 
 
@@ -131,16 +148,16 @@ def _why_history(report: DownloadReport, row: Any) -> str:
 def _unassigned(session: Session, report: DownloadReport) -> _Outcome:
     if _is_known(session, report):
         return _REPEATED
-    name = session.scalar(select(Package.name).where(Package.id == int(report.package_id)))
-    if name is None:
+    package = _NAME.first(session, {"package": int(report.package_id)})
+    if package is None:
         return _Outcome(Activity.UNKNOWN_PACKAGE, "the package is not known here", "")
-    return _Outcome(Activity.NOT_ASSIGNED, "not assigned to the computer", name)
+    return _Outcome(Activity.NOT_ASSIGNED, "not assigned to the computer", package.name)
 
 
 def _is_known(session: Session, report: DownloadReport) -> bool:
     """Return whether the last report of this package on this computer said the same."""
     place = {"device_id": report.device_id, "package": int(report.package_id)}
-    last = execute(session, _LAST_REPORT, place).first()
+    last = _LAST_REPORT.first(session, place)
     code = ResultCode.parse(report.code).text
     return last is not None and (last.code, last.attempt) == (code, report.attempt)
 
@@ -165,4 +182,4 @@ def _append(
         "counted": outcome.activity is Activity.RESULT,
         "note": outcome.note,
     }
-    execute(session, _APPEND, values)
+    _APPEND.run(session, values)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from deploy_server.services.inventory.intake import seen
 from deploy_server.storage.models import Computer
-from deploy_server.storage.quick import execute
+from deploy_server.storage.quick import Prepared
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +39,12 @@ _SEEN = (
 )
 
 
+_SEE = Prepared(_SEEN)
+
+
 def mark_seen(session: Session, computer_id: int, now: datetime, user_agent: str) -> None:
     """Write down that the computer's agent called now."""
-    execute(session, _SEEN, _row(computer_id, now, user_agent))
+    _SEE.run(session, _row(computer_id, now, user_agent))
 
 
 class Sightings:

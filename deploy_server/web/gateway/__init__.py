@@ -154,8 +154,7 @@ class Gateway:
             opened = await loop.run_in_executor(self._pool, opened)
         if self._is_retiring:
             opened.headers.append((b"connection", b"close"))
-        await exchange.begin(opened.status, opened.headers)
-        await exchange.write(opened.head, more=False)
+        await exchange.answer(opened.status, opened.headers, opened.head)
 
     async def _send(
         self, exchange: Exchange, answer: Answer, body: Body, context: contextvars.Context

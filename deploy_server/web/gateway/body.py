@@ -20,7 +20,12 @@ _QUIET_S = 0.3
 #: Bodies up to this size stay in memory.
 _MEMORY = 256 * 1024
 
+#: Bodies up to this size have the idle time for all of it: two clocks for each message of a fleet
+#: cost as much as reading it.
+_SHORT = 16 * 1024
+
 Receive = Callable[[], Awaitable[Any]]
+NextPiece = Callable[[], Awaitable[tuple[bytes, bool]]]
 
 
 class ClientGone(Exception):
@@ -70,23 +75,27 @@ class Body:
         if self.length is not None and self.length > limit:
             self.stream = io.BufferedReader(_Streamed(self), 128 * 1024)
             return
-        spool = self.stream = self._spool(folder)
+        self.stream = self._spool(folder)
+        is_short = self.length is not None and self.length <= _SHORT
         seconds = _FIRST_S + (limit if self.length is None else self.length) / SLOWEST
-        more = True
         try:
-            async with asyncio.timeout(seconds):
-                while more and spool.tell() <= limit:
-                    piece, more = await self.receive()
-                    spool.write(piece)
+            async with asyncio.timeout(min(RECEIVE_IDLE_S, seconds) if is_short else seconds):
+                await self._take_pieces(limit, self._next if is_short else self.receive)
         except TimeoutError:
             raise BodyTooSlow from None
         except ClientGone:
             # Perhaps nobody is left to be told; but granian says it to who sent broken chunks.
             raise BodyBroken from None
+        self.length = self.stream.tell()
+        self.stream.seek(0)
+
+    async def _take_pieces(self, limit: int, receive: NextPiece) -> None:
+        more = True
+        while more and self.stream.tell() <= limit:
+            piece, more = await receive()
+            self.stream.write(piece)
         if more:
             raise BodyWithoutLength
-        self.length = spool.tell()
-        spool.seek(0)
 
     def _spool(self, folder: Path | None) -> IO[bytes]:
         if self.length is not None and self.length <= _MEMORY:
@@ -103,9 +112,12 @@ class Body:
         """
         try:
             async with asyncio.timeout(RECEIVE_IDLE_S):
-                message = await self._receive()
+                return await self._next()
         except TimeoutError:
             raise BodyTooSlow from None
+
+    async def _next(self) -> tuple[bytes, bool]:
+        message = await self._receive()
         if message["type"] != "http.request":
             raise ClientGone
         self.is_complete = not message.get("more_body")

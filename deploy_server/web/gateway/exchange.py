@@ -40,6 +40,13 @@ class Exchange:
         self._status = _GONE
         self._began = time.monotonic()
 
+    async def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a whole answer; the server takes it as one, so nobody waits for the client."""
+        self._status = status
+        start = {"type": "http.response.start", "status": status, "headers": headers}
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Send status and headers."""
         self._status = status

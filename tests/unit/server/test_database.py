@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, event, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from deploy_server.config import ConfigError
@@ -46,6 +46,18 @@ def test_sqlite_locks_before_it_reads_what_it_will_change(
         first.execute(text("SELECT 1"))
         with pytest.raises(OperationalError, match="locked"):
             second.execute(text("SELECT 1"))
+
+
+def test_a_commit_that_failed_leaves_nothing_to_the_next(engine: Engine) -> None:
+    def full(_connection: object) -> None:
+        raise OperationalError("COMMIT", {}, Exception("database or disk is full"))
+
+    event.listen(engine, "commit", full)
+    with pytest.raises(OperationalError, match="full"), session_factory(engine).begin() as session:
+        session.add(Counter(name="a", value=1))
+    event.remove(engine, "commit", full)
+    with session_factory(engine).begin() as session:
+        assert session.get(Counter, "a") is None
 
 
 def test_what_was_loaded_stays_readable_after_the_commit(engine: Engine) -> None:

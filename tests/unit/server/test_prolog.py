@@ -1,11 +1,9 @@
 """What a PROLOG is answered, and what it changes."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from lxml import etree
-from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.messages import Prolog
@@ -13,10 +11,10 @@ from deploy_server.services.activity import Caller
 from deploy_server.services.contact.prolog import look_at_prolog
 from deploy_server.services.settings import Scope
 from deploy_server.storage.models import Computer
-from deploy_server.storage.quick import Prepared
 from tests.support import factories as make
 from tests.support.clock import START
 from tests.support.contact import OURS, UNIX, WINDOWS, Wire
+from tests.support.statements import recorded
 
 STRANGER = "stranger-2026-01-02-03-04-05"
 
@@ -441,28 +439,17 @@ def test_untraced_packages_of_groups_are_offered_without_rows(wire: Wire) -> Non
 
 @pytest.mark.parametrize(("groups", "number"), [(0, 4), (1, 5), (20, 5)])
 def test_a_contact_with_nothing_to_do_takes_few_statements(
-    wire: Wire, groups: int, number: int, monkeypatch: pytest.MonkeyPatch
+    wire: Wire, groups: int, number: int
 ) -> None:
     pc = make.make_computer(wire.session)
     for _ in range(groups):
         make.make_group(wire.session, pc)
     wire.session.commit()
-    statements: list[object] = []
-    prepared = Prepared.all
-
-    def counted(self: Prepared, *arguments: Any) -> list[Any]:
-        statements.append(self)
-        return prepared(self, *arguments)
-
-    monkeypatch.setattr(Prepared, "all", counted)
-    engine = wire.session.get_bind()
-    count = lambda *arguments: statements.append(arguments[2])  # noqa: E731
-    event.listen(engine, "before_cursor_execute", count)
     caller = Caller(pc.device_id, "192.0.2.7", UNIX)
-    looked = look_at_prolog(wire.session, Prolog(pc.device_id), now=START, caller=caller)
-    event.remove(engine, "before_cursor_execute", count)
+    with recorded(wire.session) as statements:
+        looked = look_at_prolog(wire.session, Prolog(pc.device_id), now=START, caller=caller)
     assert looked is not None
-    assert len([each for each in statements if not str(each).startswith("BEGIN")]) == number
+    assert len([each for each in statements if not each.startswith("BEGIN")]) == number
 
 
 @pytest.mark.parametrize("agent", [UNIX, OURS])

@@ -10,6 +10,7 @@ from deploy_server.storage.models import Activation, Assignment, Computer
 from tests.support import factories as make
 from tests.support.clock import START
 from tests.support.contact import OURS, Wire
+from tests.support.statements import recorded
 
 # Every row of features.md 4, and what people may meet besides.
 CODES = {
@@ -199,16 +200,10 @@ def test_what_an_agent_writes_stays_in_its_place_of_the_line(
 
 
 def test_a_report_takes_few_statements(wire: Wire, pc: Computer, activation: Activation) -> None:
-    from sqlalchemy import event
-
     assigned(wire, pc, activation)
     wire.session.commit()
-    statements: list[str] = []
-    engine = wire.session.get_bind()
-    count = lambda *arguments: statements.append(arguments[2])  # noqa: E731
-    event.listen(engine, "before_cursor_execute", count)
-    wire.report(pc.device_id, activation.package_id, "SUCCESS", 7)
-    event.remove(engine, "before_cursor_execute", count)
+    with recorded(wire.session) as statements:
+        wire.report(pc.device_id, activation.package_id, "SUCCESS", 7)
     assert len([each for each in statements if not each.startswith("BEGIN")]) == 5
 
 
