@@ -6,10 +6,13 @@ for good and in a scope of their own too: namespaces, system call filters and lo
 from parent to child. docs/agent.rst names what is left out, with the reasons.
 """
 
+import re
 from collections.abc import Sequence
 
 NAME = "deploy-agent.service"
 FOLDER = "etc/systemd/system"
+
+_PLAIN = re.compile(r"[^\s'\";]+")
 
 _TEXT = """\
 # Made by 'deploy-agent install', which writes it anew; your own changes belong into
@@ -58,4 +61,5 @@ def unit_text(command: Sequence[str]) -> str:
 def _word(text: str) -> str:
     r"""Return a word as systemd.service(5) reads it: %, $, \ and quotes mean something there."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"' if escaped != text or not text or " " in text else text
+    escaped = escaped.replace("\n", "\\n")
+    return text if escaped == text and _PLAIN.fullmatch(text) else f'"{escaped}"'

@@ -4,12 +4,15 @@ The server needs its data directory, the network and nothing else of a machine, 
 everything else from it: systemd.exec(5) has the meaning of each line.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 NAME = "deploy-server.service"
 USER = "deploy-server"
+
+_PLAIN = re.compile(r"[^\s'\";]+")
 
 _TEXT = """\
 # Made by 'deploy-server install', which writes it anew; your own changes belong into
@@ -121,4 +124,5 @@ def _word(text: str, *, variables: bool = True) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     if variables:
         escaped = escaped.replace("$", "$$")
-    return f'"{escaped}"' if escaped != text or not text or " " in text else text
+    escaped = escaped.replace("\n", "\\n")
+    return text if escaped == text and _PLAIN.fullmatch(text) else f'"{escaped}"'

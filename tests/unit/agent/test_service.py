@@ -140,6 +140,14 @@ def test_words_are_quoted_as_systemd_reads_them(unit: Path) -> None:
     assert line.endswith(' --config "/etc/a b%%$$.toml" run')
 
 
+@pytest.mark.parametrize("name", ["it's", "a;b", "tab\there", "line\nfeed", 'a "b" \\n', "100%"])
+def test_every_path_is_one_word_to_systemd(tmp_path: Path, name: str) -> None:
+    unit = tmp_path / NAME
+    unit.write_text(unit_text(["/bin/true", "--config", f"/etc/{name}.toml", "run"]))
+    status, lines = verify(unit)
+    assert (status, lines) == (0, [])
+
+
 @pytest.mark.parametrize("directive", DIRECTIVES)
 def test_nothing_is_taken_from_packages(directive: str) -> None:
     text = unit_text(["/x"])

@@ -181,3 +181,10 @@ def test_systemd_hears_when_the_server_answers(
         monkeypatch.setenv("NOTIFY_SOCKET", str(address))
         tell_systemd("READY=1")
         assert systemd.recv(100) == b"READY=1"
+
+
+@pytest.mark.parametrize("name", ["it's", "a b", "line\nfeed"])
+def test_every_path_is_one_word_to_systemd(name: str) -> None:
+    text = unit_text(Work(["/opt/t/bin/deploy-server"], Path("/srv", name)))
+    (line,) = (each for each in text.splitlines() if each.startswith("ReadWritePaths="))
+    assert line.endswith('"')
