@@ -129,21 +129,24 @@ def plan_period(view: View) -> Period:
         view: the packages and settings as they are at any time.
     """
     members = frozenset(each.package_id for each in view.packages())
+    left = _left(members, view)
     cycle = 1
     while cycle <= view.settings().period_length:
-        why = yield from _cycle(cycle, members, view)
-        if not view.settings().on or not _left(members, view):
+        why = yield from _cycle(cycle, left, view)
+        # To look at thousands of packages takes time: once for each cycle, and after a pause.
+        left = _left(members, view)
+        if not view.settings().on or not left:
             return
-        yield from _pause(why, view)
+        if (yield from _pause(why, view)):
+            left = _left(members, view)
         cycle += 1
     yield from _pause(Why.PERIOD, view)
 
 
 def _cycle(
-    cycle: int, members: frozenset[str], view: View
+    cycle: int, packages: list[Planned], view: View
 ) -> Generator[Move | Pause, Moved | None, Why | None]:
     """Yield the moves of one cycle; return what the pause after it is for."""
-    packages = _left(members, view)
     urgent = [p for p in packages if p.priority == 0 and p.readiness is not Readiness.WAITS]
     turns = urgent or [p for p in packages if p.priority and cycle % p.priority == 0]
     failed = all(p.readiness is Readiness.BACKS_OFF for p in urgent)
@@ -163,9 +166,12 @@ def _left(members: frozenset[str], view: View) -> list[Planned]:
     return [each for each in view.packages() if each.package_id in members]
 
 
-def _pause(why: Why | None, view: View) -> Generator[Pause, None, None]:
+def _pause(why: Why | None, view: View) -> Generator[Pause, None, bool]:
+    """Yield a pause where there is one; returns whether there was."""
     settings = view.settings()
     if why is not None and settings.on:
         seconds = pause_seconds(why, settings)
         if seconds > 0:
             yield Pause(seconds, why)
+            return True
+    return False

@@ -103,10 +103,23 @@ class Standings:
             now=self._clock.now(),
             settings=self._settings(),
             somebody_there=cache(self._asking.somebody_there),
-            to_utc=self._to_utc,
+            to_utc=_remembering(self._to_utc),
             hold=cache(lambda: hold_of(each.record for each in self._packages.of(*ACTED))),
             asked=self._asking.asked,
         )
+
+
+def _remembering(to_utc: Callable[[datetime], datetime]) -> Callable[[datetime], datetime]:
+    """Return `to_utc` for one look at all packages, many of which have the same schedule."""
+    known: dict[tuple[datetime, int], datetime] = {}
+
+    def remembered(naive: datetime) -> datetime:
+        key = naive, naive.fold  # which two times that are equal may differ in
+        if key not in known:
+            known[key] = to_utc(naive)
+        return known[key]
+
+    return remembered
 
 
 def _turn(package: Package) -> tuple[bool, int, str]:

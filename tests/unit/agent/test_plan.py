@@ -70,6 +70,25 @@ class World:
                 answer = self.move(step.package_id)
 
 
+def test_all_packages_are_looked_at_once_a_cycle_and_after_a_pause() -> None:
+    class Counting(World):
+        looks = 0
+
+        def packages(self) -> list[Planned]:
+            self.looks += 1
+            return super().packages()
+
+    content: dict[str, tuple[int | None, int]] = {"a": (1, 99), "waits": (1, 99)}
+    readiness = {"waits": Readiness.WAITS}
+    free = DownloadSettings(frag_latency_s=0, cycle_latency_s=0)
+    quick = Counting(dict(content), free, dict(readiness))
+    quick.period()
+    assert quick.looks == 1 + 1 + 10  # the members, the first cycle, after each cycle
+    slow = Counting(dict(content), DownloadSettings(frag_latency_s=0), dict(readiness))
+    slow.period()
+    assert slow.looks == 1 + 1 + 10 + 10
+
+
 def test_the_seeds_example_priority_5_pauses_four_cycles_then_fetches() -> None:
     world = World({"a": (5, 3)})
     assert world.period() == [
