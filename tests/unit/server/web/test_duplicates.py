@@ -1,0 +1,44 @@
+"""Look-alikes in the browser: side by side, shown before they are merged, inside one's tags."""
+
+from sqlalchemy import select
+
+from deploy_server.storage.models import Computer
+from tests.support.console import Browser, Console
+from tests.support.factories import make_computer
+
+URL = "/computers/duplicates"
+
+
+def test_they_are_listed_and_merged(admin: Browser, console: Console) -> None:
+    assert "No two computers look alike" in admin.get(URL).text
+    with console.session() as session:
+        old = make_computer(session, name="<b>pc</b>", serial="SN1", last_contact=None)
+        new = make_computer(session, name="pc", serial="sn1")
+    page = admin.get(URL).text
+    assert "&lt;b&gt;pc&lt;/b&gt;" in page
+    assert f'name="keep" value="{new.id}" checked' in page
+    assert f'name="computer" value="{old.id}" checked' in page
+    assert "No two computers look alike" in admin.get(f"{URL}?by=mac").text
+    assert admin.get(f"{URL}?by=nonsense").status_code == 200
+    asked = admin.get(f"{URL}/merge?by=serial&keep={new.id}&computer={old.id}&computer={new.id}")
+    assert "Merge 1 computer" in asked.text
+    answer = admin.post(f"{URL}/merge", {"keep": new.id, "computer": old.id})
+    assert answer.location == f"/computers/{new.id}"
+    with console.sessions() as session:
+        assert session.scalars(select(Computer.id)).all() == [new.id]
+
+
+def test_nothing_to_merge_goes_back(admin: Browser) -> None:
+    assert admin.get(f"{URL}/merge?keep=1&by=name").location == f"{URL}?by=name"
+    assert admin.post(f"{URL}/merge", {"keep": 1}).status_code == 422
+
+
+def test_other_tags_are_not_there(console: Console) -> None:
+    with console.session() as session:
+        mine = make_computer(session, name="pc", tag="LYON")
+        other = make_computer(session, name="pc", tag="PARIS")
+    lyon = console.user("admin", "LYON")
+    assert "No two computers" in lyon.get(f"{URL}?by=name").text
+    pair = {"keep": mine.id, "computer": other.id}
+    assert lyon.get(f"{URL}/merge", query_string=pair).status_code == 404
+    assert lyon.post(f"{URL}/merge", pair).status_code == 404
