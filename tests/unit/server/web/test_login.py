@@ -86,6 +86,8 @@ def test_the_cookie_is_for_this_host_over_https_and_for_no_script(console: Conso
         ("/computers?q=name+~+x", "/computers?q=name+~+x"),
         ("//evil.example/", "/"),
         ("/\\evil.example", "/"),
+        ("//[", "/"),
+        ("https://[::1", "/"),
         ("https://evil.example/", "/"),
         ("javascript:alert(1)", "/"),
         ("/\tevil", "/"),
