@@ -6,6 +6,7 @@ restart. It lies on the disk of the packages: what fits here fits there, and not
 twice. It belongs to the person who began it and vanishes after `KEEP`.
 """
 
+import hashlib
 import json
 import re
 import secrets
@@ -24,6 +25,7 @@ KEEP = timedelta(days=2)
 
 _ID = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
 _NAME_MAX = 255
+_PIECE = 1024 * 1024  # bytes in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,19 @@ class Upload:
     def complete(self) -> bool:
         """Whether every byte that was announced is here."""
         return self.length is not None and self.offset == self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the sender says of the bytes from `start` to the end of what it sends.
+
+    Attributes:
+        start: an offset before or at which the sent bytes begin.
+        sha256: of all of them, hex.
+    """
+
+    start: int
+    sha256: str
 
 
 class UploadStore:
@@ -99,13 +114,16 @@ class UploadStore:
                 return Upload(upload_id, owner, meta["name"], meta["length"], offset)
         raise NotFound("that upload is not here any more", "Choose the file again")
 
-    def append(self, upload: Upload, offset: int, pieces: Iterable[bytes]) -> Upload:
+    def append(
+        self, upload: Upload, offset: int, pieces: Iterable[bytes], proof: Proof | None = None
+    ) -> Upload:
         """Write `pieces` from `offset` on, and return the upload as far as it is then.
 
-        What arrived before a connection broke is kept.
+        What arrived before a connection broke is kept; what a `proof` shows to be wrong is not.
 
         Raises:
-            Conflict: somebody else writes to it, or it does not end at `offset`.
+            Conflict: somebody else writes to it, it does not end at `offset`, or what lies on the
+                disk is not what was sent.
             TooLarge: more than was announced, or than the limit.
             StorageError: the disk is full.
         """
@@ -125,6 +143,8 @@ class UploadStore:
             pieces = _that_fit(pieces, room)
             with self._bytes(upload.id).open("ab", buffering=0) as file:
                 _write(file, pieces, offset, limit)
+            if proof is not None:
+                self._compare(upload, proof)
             return self.get(upload.id, upload.owner)
 
     def finish(self, upload: Upload) -> Upload:
@@ -169,6 +189,24 @@ class UploadStore:
                     path.unlink(missing_ok=True)
                     removed += 1
         return removed
+
+    def _compare(self, upload: Upload, proof: Proof) -> None:
+        """Read what was written back from the disk, and keep it only if it is what was sent."""
+        with (
+            storage_errors("the upload cannot be read"),
+            self._bytes(upload.id).open("r+b") as file,
+        ):
+            file.seek(proof.start)
+            digest = hashlib.sha256()
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+            if digest.hexdigest() == proof.sha256:
+                return
+            file.truncate(proof.start)
+        raise Conflict(
+            f"what arrived of {upload.name} from byte {proof.start} on is not what was sent",
+            "Go on from there; if it happens again, look at the server's disk and the way to it",
+        )
 
     def _check_length(self, length: int) -> None:
         if length < 0:

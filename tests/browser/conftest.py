@@ -51,8 +51,12 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    """A page whose console stays silent: no error, no refused script or style."""
+def page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page whose console stays silent: no error, no refused script or style.
+
+    With the parameter `breaks`, lines that break are none.
+    """
+    breaks = getattr(request, "param", "") == "breaks"
     # The CA is made for this run, and Chromium reads its own store only; TLS has its own tests.
     context = chromium.new_context(
         viewport={"width": 1280, "height": 800}, ignore_https_errors=True
@@ -63,7 +67,8 @@ def page(chromium: Browser) -> Iterator[Page]:
 
     def listen(line: ConsoleMessage) -> None:
         # A refused login is an error to Chromium only.
-        if line.type in ("error", "warning") and "401 (Unauthorized)" not in line.text:
+        expected = "401 (Unauthorized)" in line.text or (breaks and "net::ERR" in line.text)
+        if line.type in ("error", "warning") and not expected:
             complaints.append(line.text)
 
     page.on("console", listen)

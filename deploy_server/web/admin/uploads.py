@@ -1,18 +1,26 @@
 """Uploads as a resource: begin one, send bytes from an offset, ask how far it is.
 
 POST /uploads with name and length gives its address; PUT there with `Upload-Offset` and the bytes;
-a broken connection keeps what arrived, GET tells the offset to go on from.
+a broken connection keeps what arrived, GET tells the offset to go on from. `Upload-Digest` has the
+SHA-256 of the bytes from an offset to the end of what is sent: it is compared with what lies on the
+disk then, and what is wrong is not kept.
+
+Shape: Upload-Digest: from=16777216; sha-256=<64 hex digits>
 """
+
+import re
 
 from flask import Blueprint, Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from deploy_server.domain.errors import BadMessage
-from deploy_server.storage.uploads import Upload
+from deploy_server.storage.uploads import Proof, Upload
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import large_body, person
 from deploy_server.web.services import services
 from deploy_server.web.uploading import pieces_of_body, uploads
+
+_DIGEST = re.compile(r"from=([0-9]{1,18}); sha-256=([0-9a-f]{64})\Z", re.ASCII)
 
 blueprint = Blueprint("uploads", __name__, url_prefix="/uploads")
 
@@ -46,7 +54,8 @@ def append(upload_id: str) -> ResponseReturnValue:
     store = uploads()
     upload = store.get(upload_id, person().id)
     offset = _number(request.headers.get("Upload-Offset", ""), "Upload-Offset")
-    return _state(store.append(upload, offset, pieces_of_body()))
+    proof = _proof(request.headers.get("Upload-Digest", ""), offset)
+    return _state(store.append(upload, offset, pieces_of_body(), proof))
 
 
 @blueprint.delete("/<upload_id>")
@@ -67,6 +76,18 @@ def _state(upload: Upload) -> Response:
         complete=upload.complete,
         url=url_for("console.uploads.show", upload_id=upload.id),
     )
+
+
+def _proof(text: str, offset: int) -> Proof | None:
+    if not text:
+        return None
+    found = _DIGEST.match(text)
+    if found is None or int(found[1]) > offset:
+        raise BadMessage(
+            f"Upload-Digest is {text[:100]!r}",
+            hint="It has to be: from=OFFSET; sha-256=64 hex digits, from an offset that is here",
+        )
+    return Proof(int(found[1]), found[2])
 
 
 def _number(text: str, name: str) -> int:

@@ -4,8 +4,8 @@
 const form = document.querySelector("form.build");
 const token = document.querySelector('meta[name="csrf-token"]').content;
 const headers = { "X-CSRFToken": token, "X-Requested-With": "fetch" };
-const PIECE = 16 * 1024 * 1024;
 const MIB = 1024 * 1024;
+const PIECE = 8 * MIB; // at once; less where the line breaks
 
 const place = form.querySelector("[data-summary-place]");
 const stateBox = form.querySelector("[data-upload-state]");
@@ -39,22 +39,36 @@ async function answerOf(response) {
   return body;
 }
 
-function putPiece(url, file, offset, report) {
+// What lies on the server's disk is compared with this: the bytes from `start` to `end`.
+async function digestOf(file, start, end) {
+  const bytesOf = await file.slice(start, end).arrayBuffer();
+  const digest = await crypto.subtle.digest("SHA-256", bytesOf);
+  const hex = [...new Uint8Array(digest)].map((each) => each.toString(16).padStart(2, "0"));
+  return `from=${start}; sha-256=${hex.join("")}`;
+}
+
+function putPiece(url, file, offset, end, digest, report) {
   return new Promise((resolve, reject) => {
     current = new XMLHttpRequest();
     current.open("PUT", url);
     for (const [name, value] of Object.entries(headers)) current.setRequestHeader(name, value);
     current.setRequestHeader("Content-Type", "application/octet-stream");
     current.setRequestHeader("Upload-Offset", String(offset));
+    current.setRequestHeader("Upload-Digest", digest);
     current.upload.onprogress = (event) => report(offset + event.loaded);
     current.onload = () => {
-      const body = JSON.parse(current.responseText || "{}");
+      let body = {};
+      try {
+        body = JSON.parse(current.responseText);
+      } catch {
+        // Something on the way answered, not the server.
+      }
       if (current.status < 300) resolve(body.offset);
-      else reject(Object.assign(new Error(body.message), { body, status: current.status }));
+      else reject(Object.assign(new Error(body.message || "no answer"), { body, status: current.status }));
     };
     current.onerror = () => reject(new Error("connection"));
     current.onabort = () => reject(Object.assign(new Error("removed"), { removed: true }));
-    current.send(file.slice(offset, offset + PIECE));
+    current.send(file.slice(offset, end));
   });
 }
 
@@ -64,34 +78,58 @@ async function offsetNow(url) {
   return (await answerOf(await fetch(url, { headers }))).offset;
 }
 
-async function send(file) {
+// A page that was closed in the middle: the same file, chosen again, goes on where it stopped.
+async function begin(file, place) {
+  const known = localStorage.getItem(place);
+  if (known) {
+    const answer = await fetch(known, { headers }).catch(() => null);
+    if (answer?.ok) return answer.json();
+  }
   const data = new URLSearchParams({ name: file.name, length: String(file.size) });
   const begun = await answerOf(
     await fetch(form.dataset.uploads, { method: "POST", headers, body: data }),
   );
-  let offset = 0;
+  localStorage.setItem(place, begun.url);
+  return begun;
+}
+
+async function send(file) {
+  const place = `upload ${file.size} ${file.lastModified} ${file.name}`;
+  const begun = await begin(file, place);
+  let offset = begun.offset;
+  // What lies there is what was sent, up to here.
+  let compared = offset - (offset % MIB);
+  let piece = PIECE;
   let failures = 0;
   const started = Date.now();
   const report = (done) => showProgress(file, done, started);
-  while (offset < file.size) {
+  while (compared < file.size) {
     if (chosen !== file) return;
     try {
-      offset = await putPiece(begun.url, file, offset, report);
+      const end = Math.min(Math.max(compared + piece, offset), file.size);
+      const digest = await digestOf(file, compared, end);
+      if (chosen !== file) return;
+      offset = await putPiece(begun.url, file, offset, end, digest, report);
+      compared = offset;
       failures = 0;
+      piece = Math.min(PIECE, 2 * piece);
     } catch (error) {
       if (error.removed) return;
       if (error.status >= 400 && error.status < 500 && error.status !== 409) throw error;
       failures += 1;
+      piece = Math.max(MIB, piece / 2);
       const seconds = Math.min(30, 2 ** failures);
       stateText.textContent = `interrupted at ${bytes(offset)}; going on in ${seconds} s`;
       await wait(seconds);
       offset = await offsetNow(begun.url).catch(() => offset);
+      compared = Math.min(compared, offset);
     }
   }
   if (chosen !== file) return;
+  localStorage.removeItem(place);
   hidden.value = begun.id;
   bar.value = 100;
-  stateText.textContent = `${bytes(file.size)}, is here`;
+  stateText.textContent = `${bytes(file.size)}, is here and compared with your file`;
 }
 
 function showProgress(file, done, started) {

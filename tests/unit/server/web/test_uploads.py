@@ -1,6 +1,7 @@
 """Uploads as a resource: resumed at their offset, owned, limited, swept."""
 
 import errno
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,11 @@ def begin(browser: Browser, length: Any = None) -> TestResponse:
     return browser.post("/uploads", form, fetch=True)
 
 
-def put(browser: Browser, url: str, body: bytes, offset: object = 0) -> TestResponse:
+def put(
+    browser: Browser, url: str, body: bytes, offset: object = 0, digest: str = ""
+) -> TestResponse:
     headers = {
+        **({"Upload-Digest": digest} if digest else {}),
         "X-CSRFToken": browser.token,
         "X-Requested-With": "fetch",
         "Referer": f"{BASE}/",
@@ -48,6 +52,35 @@ def test_an_upload_goes_on_where_it_stopped(admin: Browser, console: Console) ->
     with console.sessions() as session:
         assert session.scalars(select(Package.size)).one() == len(ARCHIVE)
     assert list(console.config.uploads.iterdir()) == []
+
+
+def proof(start: int, data: bytes) -> str:
+    return f"from={start}; sha-256={hashlib.sha256(data).hexdigest()}"
+
+
+def test_what_arrived_is_compared_with_what_was_sent(admin: Browser, console: Console) -> None:
+    url = begin(admin).location
+    assert put(admin, url, ARCHIVE[:40], digest=proof(0, ARCHIVE[:40])).status_code == 200
+    changed = put(admin, url, b"x" + ARCHIVE[41:60], 40, proof(40, ARCHIVE[40:60]))
+    assert changed.status_code == 409
+    assert "is not what was sent" in changed.json["message"]  # type: ignore[index]
+    assert admin.get(url).json["offset"] == 40  # type: ignore[index]
+    put(admin, url, ARCHIVE[40:50], 40)  # and the connection breaks
+    done = put(admin, url, ARCHIVE[50:], 50, proof(40, ARCHIVE[40:]))
+    assert done.json["complete"] is True  # type: ignore[index]
+    # The answer got lost: what is there is compared once more.
+    assert put(admin, url, b"", len(ARCHIVE), proof(40, ARCHIVE[40:])).status_code == 200
+    (stored,) = console.config.uploads.glob("*.bytes")
+    assert stored.read_bytes() == ARCHIVE
+
+
+@pytest.mark.parametrize(
+    "digest", ["md5=7", "from=1; sha-256=7", proof(1, b""), proof(0, b"").upper()]
+)
+def test_a_digest_that_is_none_is_refused(admin: Browser, digest: str) -> None:
+    url = begin(admin).location
+    assert put(admin, url, ARCHIVE[:40], digest=digest).status_code == 400
+    assert admin.get(url).json["offset"] == 0  # type: ignore[index]
 
 
 def test_an_upload_that_is_not_complete_is_not_built_from(admin: Browser) -> None:
