@@ -97,8 +97,8 @@ def run_worker(
             spool_bytes=config.max_message_bytes,
             spool_folder=config.uploads,
             access_log=config.access_log,
-            # Only the server's own application has one.
-            shortcut=getattr(app, "shortcut", None),
+            # Only the server's own application has any.
+            shortcuts=getattr(app, "shortcuts", ()),
         )
         stack.callback(gateway.close)
         pem = _certificate(config, stack) if port.scheme == "https" else None

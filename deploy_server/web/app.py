@@ -21,11 +21,13 @@ from deploy_server.storage.turns import Writer
 from deploy_server.web.board import Board
 from deploy_server.web.database import engine_of, init_database
 from deploy_server.web.errors import init_errors
+from deploy_server.web.gateway import Shortcut
 from deploy_server.web.health import init_health
 from deploy_server.web.metrics import init_metrics
 from deploy_server.web.observing import Observed, Watch
 from deploy_server.web.services import Scheme, Services, system_clock
-from deploy_server.web.shortcut import WireShortcut
+from deploy_server.web.shortcuts.files import FileShortcut
+from deploy_server.web.shortcuts.wire import WireShortcut
 from deploy_server.web.wire import Wire
 
 #: For how long contacts that change nothing else are collected, in seconds.
@@ -33,13 +35,13 @@ _SIGHTINGS_S = 1.0
 
 
 class Application(Flask):
-    """Flask, and the short way around it.
+    """Flask, and the short ways around it.
 
     Attributes:
-        shortcut: answers agents without Flask; None where they are not answered at all.
+        shortcuts: answer agents without Flask; none where they are not answered at all.
     """
 
-    shortcut: WireShortcut | None = None
+    shortcuts: tuple[Shortcut, ...] = ()
 
 
 def create_app(
@@ -75,6 +77,7 @@ def create_app(
     board = board or Board()
     watch = Watch(config, board.claim())
     wire.sightings.told = watch.row.wait
+    store = LocalFragmentStore(config.download, config.staging)
     app.extensions["tranche"] = Services(
         config=config,
         store=LocalFragmentStore(config.download, config.staging, config.min_free_bytes),
@@ -84,7 +87,9 @@ def create_app(
         wire=wire,
     )
     if "comm" in wanted:
-        app.shortcut = WireShortcut(wire, _contact_threads(config), watch)
+        app.shortcuts += (WireShortcut(wire, _contact_threads(config), watch),)
+    if "files" in wanted:
+        app.shortcuts += (FileShortcut(store, watch),)
     _add_faces(app, wanted, scheme)
     if scheme == "https":
         init_health(app)

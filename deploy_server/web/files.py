@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from flask import Blueprint, Response, request
@@ -26,8 +27,6 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,6}\Z", re.ASCII)
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z", re.ASCII)
 _PIECE = 256 * 1024  # bytes
 
-_CACHED = "max-age=3600"  # fragments change only with their package's revision
-
 
 @blueprint.get("/download/<package>/<name>")
 def published(package: str, name: str) -> Response:
@@ -36,44 +35,70 @@ def published(package: str, name: str) -> Response:
     Raises:
         NotFound: there is none, or it is not served this way.
     """
-    kind = _kind(package, name)
-    if kind == INFO_FILE and services().scheme != "https":
+    kind = kind_of(package, name)
+    if kind is None:
+        raise NotFound("there is no such file")
+    if kind is INFO and services().scheme != "https":
         raise NotFound("info files are served over HTTPS only", "Ask for it with https://")
-    file = services().store.open(int(package), name)
-    if kind == INFO_FILE:
-        return _send(file, "application/xml", "no-store")
-    if kind == FRAGMENTS_FILE:
-        return _send(file, "text/plain", _CACHED)
-    return _send(file, "application/octet-stream", _CACHED)
+    return _send(services().store.open(int(package), name), kind)
 
 
-def _kind(package: str, name: str) -> str:
-    """Return which of the three kinds of files is asked for; nothing else exists here."""
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """How files of one kind are sent.
+
+    Attributes:
+        content_type: what is in them.
+        caching: for how long others may keep them.
+    """
+
+    content_type: str
+    caching: str
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Return the headers of every answer with such a file."""
+        return [
+            ("Content-Type", self.content_type),
+            ("Accept-Ranges", "bytes"),
+            ("Cache-Control", self.caching),
+            ("X-Content-Type-Options", "nosniff"),
+        ]
+
+
+INFO = FileKind("application/xml", "no-store")
+# They change only with their package's revision.
+FRAGMENT = FileKind("application/octet-stream", "max-age=3600")
+FRAGMENT_LIST = FileKind("text/plain; charset=utf-8", "max-age=3600")
+
+
+def kind_of(package: str, name: str) -> FileKind | None:
+    """Return which of the three kinds of files is asked for; None where there are no others."""
     fragment, dash, number = name.partition("-")
-    if _ID.match(package):
-        if name in (INFO_FILE, FRAGMENTS_FILE):
-            return name
-        if fragment == package and dash and _NUMBER.match(number):
-            return "fragment"
-    raise NotFound("there is no such file")
+    if not _ID.match(package):
+        return None
+    if name == INFO_FILE:
+        return INFO
+    if name == FRAGMENTS_FILE:
+        return FRAGMENT_LIST
+    is_fragment = fragment == package and dash and _NUMBER.match(number)
+    return FRAGMENT if is_fragment else None
 
 
-def _send(file: BinaryIO, mimetype: str, caching: str) -> Response:
+def _send(file: BinaryIO, kind: FileKind) -> Response:
     size = os.fstat(file.fileno()).st_size
     wanted = _range(size)
     if wanted is None:
-        response = Response(wrap_file(request.environ, file, _PIECE), mimetype=mimetype)
+        response = Response(wrap_file(request.environ, file, _PIECE))
         response.content_length = size
     else:
         start, stop = wanted
-        response = Response(_pieces(file, start, stop), status=206, mimetype=mimetype)
+        response = Response(_pieces(file, start, stop), status=206)
         response.content_length = stop - start
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         response.call_on_close(file.close)
     response.direct_passthrough = True
-    response.headers["Accept-Ranges"] = "bytes"
-    response.headers["Cache-Control"] = caching
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    for name, value in kind.headers():
+        response.headers[name] = value
     return response
 
 

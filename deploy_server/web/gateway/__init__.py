@@ -10,7 +10,7 @@ thread, and no byte of it is read before Flask asks: who refuses it, refuses it 
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -42,7 +42,8 @@ LINGER_S = 5
 class Shortcut(Protocol):
     """What answers some requests without the application."""
 
-    #: How many requests it takes at the same time.
+    #: What its threads are called, and how many requests it takes at the same time.
+    name: str
     threads: int
 
     def takes(self, scope: Scope, length: int) -> bool:
@@ -63,7 +64,7 @@ class Gateway:
         spool_bytes: the largest body that is taken before it is asked.
         spool_folder: where bodies lie that are too large for memory; they have no names there.
         access_log: whether each request gets a line.
-        shortcut: what is asked before the application is.
+        shortcuts: what is asked before the application is.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Gateway:
         spool_bytes: int,
         spool_folder: Path | None = None,
         access_log: bool = False,
-        shortcut: Shortcut | None = None,
+        shortcuts: Sequence[Shortcut] = (),
     ) -> None:
         self._app = app
         self._spool_bytes = spool_bytes
@@ -82,10 +83,11 @@ class Gateway:
         self._access_log = access_log
         self._is_retiring = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
-        self._shortcut = shortcut
-        self._short_pool = ThreadPoolExecutor(
-            shortcut.threads if shortcut else 1, thread_name_prefix="contact"
-        )
+        self._shortcuts = shortcuts
+        self._short_pools = {
+            shortcut: ThreadPoolExecutor(shortcut.threads, thread_name_prefix=shortcut.name)
+            for shortcut in shortcuts
+        }
 
     def retire(self) -> None:
         """Tell clients from now on that their connection is not for another request."""
@@ -93,7 +95,8 @@ class Gateway:
 
     def close(self) -> None:
         """Wait for the threads that still work."""
-        self._short_pool.shutdown()
+        for pool in self._short_pools.values():
+            pool.shutdown()
         self._pool.shutdown()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,8 +120,8 @@ class Gateway:
         body = Body(exchange.scope, exchange.receive, asyncio.get_running_loop())
         try:
             await body.take(self._spool_bytes, self._spool_folder)
-            shortcut = self._shortcut
-            if shortcut and body.is_complete and shortcut.takes(exchange.scope, body.length or 0):
+            shortcut = self._shortcut(exchange.scope, body)
+            if shortcut is not None:
                 await self._send_short(shortcut, exchange, body)
                 return
             # What Flask does while it makes pieces belongs to the request it does it for.
@@ -144,17 +147,27 @@ class Gateway:
         finally:
             body.close()
 
+    def _shortcut(self, scope: Scope, body: Body) -> Shortcut | None:
+        if not body.is_complete:
+            return None
+        length = body.length or 0
+        return next((each for each in self._shortcuts if each.takes(scope, length)), None)
+
     async def _send_short(self, shortcut: Shortcut, exchange: Exchange, body: Body) -> None:
         loop = asyncio.get_running_loop()
         data = body.stream.read()
         # What is long to read must not hold up those who only have a short question.
-        pool = self._short_pool if len(data) <= SHORT else self._pool
+        pool = self._short_pools[shortcut] if len(data) <= SHORT else self._pool
         opened = await loop.run_in_executor(pool, shortcut.open, exchange.scope, data)
         if not isinstance(opened, Answer):
             opened = await loop.run_in_executor(self._pool, opened)
         if self._is_retiring:
             opened.headers.append((b"connection", b"close"))
-        await exchange.answer(opened.status, opened.headers, opened.head)
+        if opened.file is None:
+            await exchange.answer(opened.status, opened.headers, opened.head)
+        else:
+            await exchange.begin(opened.status, opened.headers)
+            await exchange.send_file(opened.file)
 
     async def _send(
         self, exchange: Exchange, answer: Answer, body: Body, context: contextvars.Context

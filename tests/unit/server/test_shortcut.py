@@ -13,8 +13,8 @@ from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog
 from deploy_agent.wire.sections import Section
 from deploy_server.storage.database import session_factory
 from deploy_server.web import wire
+from deploy_server.web.gateway import Shortcut
 from deploy_server.web.gateway.answer import Answer
-from deploy_server.web.shortcut import WireShortcut
 from tests.support.apps import OCS, OURS, Site, make_site
 
 PC = "pc-2026-01-02-03-04-05"
@@ -44,9 +44,8 @@ def scope(user_agent: str = OCS, **values: Any) -> dict[str, Any]:
             "client": ("127.0.0.1", 4711)} | values  # fmt: skip
 
 
-def shortcut(site: Site) -> WireShortcut:
-    assert site.app.shortcut is not None
-    return site.app.shortcut
+def shortcut(site: Site, name: str = "contact") -> Shortcut:
+    return next(each for each in site.app.shortcuts if each.name == name)
 
 
 def ask(site: Site, body: bytes, user_agent: str = OCS) -> Answer:
@@ -114,4 +113,64 @@ def test_what_fails_is_told_in_one_line(
 def test_a_process_without_agents_has_no_short_way(site: Site) -> None:
     from deploy_server.web.app import create_app
 
-    assert create_app(site.config, faces=("files",)).shortcut is None
+    apps = {face: create_app(site.config, faces=(face,)) for face in ("comm", "files", "admin")}
+    ways = {face: [each.name for each in app.shortcuts] for face, app in apps.items()}
+    assert ways == {"comm": ["contact"], "files": ["file"], "admin": []}
+
+
+# Files
+
+
+PACKAGE = "1800000001"
+FILES = {f"{PACKAGE}-1": b"a" * 1000, f"{PACKAGE}-2": b"", "fragments.sha256": b"x  y\n"}
+
+
+@pytest.fixture
+def published(site: Site) -> Site:
+    folder = site.config.download / PACKAGE
+    folder.mkdir()
+    for name, data in FILES.items():
+        (folder / name).write_bytes(data)
+    (folder / "info").write_bytes(b"<DOWNLOAD/>")
+    return site
+
+
+def get(path: str, *headers: tuple[bytes, bytes], method: str = "GET") -> dict[str, Any]:
+    return scope(path=f"/download/{path}", method=method, headers=list(headers))
+
+
+@pytest.mark.parametrize("name", [*FILES, f"{PACKAGE}-3"])
+def test_files_are_sent_as_flask_sends_them(published: Site, name: str) -> None:
+    way = shortcut(published, "file")
+    asked = get(f"{PACKAGE}/{name}")
+    assert way.takes(asked, 0)
+    short = way.open(asked, b"")
+    assert isinstance(short, Answer)
+    with published.client.get(f"/download/{PACKAGE}/{name}") as flask:
+        data = flask.data
+    headers = {each.decode(): value.decode() for each, value in short.headers}
+    told = {each.lower(): value for each, value in flask.headers if each != "Date"}
+    numbers = headers.pop("x-request-id", ""), told.pop("x-request-id", "")
+    assert (numbers[0] != "") is (numbers[1] != "")
+    assert (short.status, headers) == (flask.status_code, told)
+    body = short.head if short.file is None else Path(short.file).read_bytes()
+    assert body == data
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        get(f"{PACKAGE}/info"),
+        get(f"{PACKAGE}/{PACKAGE}-1", (b"range", b"bytes=0-1")),
+        get(f"{PACKAGE}/{PACKAGE}-1", method="HEAD"),
+        get(f"{PACKAGE}/../{PACKAGE}/{PACKAGE}-1"),
+        get(f"{PACKAGE}/1800000002-1"),
+        get(f"{PACKAGE}/{PACKAGE}-0"),
+        get(f"..%2f{PACKAGE}/{PACKAGE}-1"),
+        get(PACKAGE),
+    ],
+    ids=repr,
+)
+def test_whatever_else_is_asked_goes_through_flask(published: Site, asked: Any) -> None:
+    assert not shortcut(published, "file").takes(asked, 0)
+    assert not shortcut(published, "file").takes(get(f"{PACKAGE}/{PACKAGE}-1"), 5)

@@ -1,18 +1,14 @@
-"""Agents' messages on the short way: from the gateway to web/wire.py, past Flask.
-
-A fleet asks the same short question all day. Flask's part of the answer (contexts, routes, hooks of
-the console) costs several times what the answer does.
-"""
+"""Agents' messages on the short way: from the gateway to web/wire.py."""
 
 import logging
 import time
 from collections.abc import Callable
 
 from deploy_server.web.errors import told_to_machines
-from deploy_server.web.gateway.answer import Answer
-from deploy_server.web.gateway.environ import address_of
+from deploy_server.web.gateway.answer import Answer, Headers
 from deploy_server.web.gateway.exchange import Scope
 from deploy_server.web.observing import Watch
+from deploy_server.web.shortcuts.asking import answer, header, who
 from deploy_server.web.wire import PATH, Call, Reply, Wire
 
 log = logging.getLogger(__name__)
@@ -27,6 +23,8 @@ class WireShortcut:
         watch: where they are counted.
     """
 
+    name = "contact"
+
     def __init__(self, wire: Wire, threads: int, watch: Watch) -> None:
         self._wire = wire
         self.threads = threads
@@ -39,7 +37,7 @@ class WireShortcut:
     def open(self, scope: Scope, body: bytes) -> Answer | Callable[[], Answer]:
         """Return the answer, or what is left to do for it; that may wait for others."""
         began = time.perf_counter()
-        remote, number = self._who(scope)
+        remote, number = who(scope, self._watch)
 
         def counted(reply: Reply) -> Answer:
             seconds = time.perf_counter() - began
@@ -47,7 +45,7 @@ class WireShortcut:
             return _answer(reply, number)
 
         try:
-            opened = self._wire.open(Call(body, _header(scope, b"user-agent"), remote))
+            opened = self._wire.open(Call(body, header(scope, b"user-agent"), remote))
         except Exception as error:
             # Whatever it is, one request failed and the next one must be answered.
             return counted(_failed(error))
@@ -65,33 +63,14 @@ class WireShortcut:
 
         return finish
 
-    def _who(self, scope: Scope) -> tuple[str, str]:
-        """Return the address of who asks, and the request's number."""
-        address = address_of(scope)
-        if not self._watch.trusts(address):
-            return address, self._watch.begin()
-        client = self._watch.client(address, _header(scope, b"x-forwarded-for"))
-        return client, self._watch.begin(_header(scope, b"x-request-id"))
-
-
-def _header(scope: Scope, wanted: bytes) -> str:
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
-
 
 def _answer(reply: Reply, number: str) -> Answer:
-    headers = [
-        (b"content-length", b"%d" % len(reply.body)),
-        (b"x-content-type-options", b"nosniff"),
-    ]
+    headers: Headers = [(b"x-content-type-options", b"nosniff")]
     if reply.content_type:
         headers.append((b"content-type", reply.content_type.encode()))
     if reply.cache_control:
         headers.append((b"cache-control", reply.cache_control.encode()))
-    if reply.status >= 400:
-        headers.append((b"x-request-id", number.encode()))
-    answer = Answer(reply.status, headers)
-    answer.head = reply.body
-    return answer
+    return answer(reply.status, reply.body, headers, number)
 
 
 def _failed(error: Exception) -> Reply:
