@@ -259,9 +259,6 @@ def test_what_was_taken_back_has_the_agent_s_word(admin: Browser, console: Conso
     assert "Taken back after the agent was told" in page
     assert "Stopped before it began" in page
     assert "Not answered yet" in page
-    words = {admin.get(f"/packages/{row.package_id}/results").text for row in rows}
-    assert any("Stopped before it began" in each for each in words)
-    assert any("1 computer not answered yet." in each for each in words)
 
 
 def test_people_with_tags_do_not_read_the_output_of_others(console: Console) -> None:
