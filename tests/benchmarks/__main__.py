@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.benchmarks.agent import agent
 from tests.benchmarks.build import build
 from tests.benchmarks.files import fragments
+from tests.benchmarks.fleet import fleet
 from tests.benchmarks.frugal import huge, thousand
 from tests.benchmarks.measure import Result, machine, table
 from tests.benchmarks.wire import Wire
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "build": build,
     "agent": agent,
     "thousand": thousand,
+    "fleet": fleet,
 }
 
 #: Only by name: it takes many minutes, and 25 GiB of disk.
