@@ -23,6 +23,7 @@ from deploy_server.services.audit import act_for
 from deploy_server.services.backup import load_settled
 from deploy_server.storage import schema
 from deploy_server.storage.database import make_engine, session_factory
+from deploy_server.storage.owning import hand_over
 from deploy_server.storage.types import utc_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -43,11 +44,20 @@ _OS_HINTS = {
 
 
 def data_option(command: Command) -> Command:
-    """Give a command ``--data DIR``; its function takes ``data: Path``."""
+    """Give a command ``--data DIR``; its function takes ``data: Path``.
+
+    What root's command leaves there belongs to whom the directory belongs.
+    """
+
+    def chosen(context: click.Context, _parameter: click.Parameter, value: str | None) -> Path:
+        data = data_dir(value)
+        context.call_on_close(lambda: hand_over(data))
+        return data
+
     return click.option(
         "--data",
         metavar="DIR",
-        callback=lambda _context, _parameter, value: data_dir(value),
+        callback=chosen,
         help="Where the server keeps everything. "
         "[default: $DEPLOY_SERVER_DATA, else /var/lib/deploy-server for root]",
     )(command)

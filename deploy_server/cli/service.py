@@ -16,7 +16,7 @@ from deploy_server.services.installing import (
     require_root,
     require_systemd,
 )
-from deploy_server.services.unit import Work
+from deploy_server.services.unit import NAME, Work
 from deploy_server.storage.models import Activation
 
 _ROOT = click.option(
@@ -50,7 +50,7 @@ def install(data: Path, root: Path, http_port: int, https_port: int) -> None:
         elsewhere = _look(data, https_port)
     for line in Service(root).install(Work(command, data, elsewhere)):
         click.echo(line)
-    click.echo(f"Other commands run as it does: sudo -u deploy-server {program} ... --data {data}")
+    click.echo(f"Look at it: systemctl status {NAME}, journalctl -u {NAME}")
 
 
 @click.command()

@@ -5,14 +5,21 @@ import os
 import tempfile
 from pathlib import Path
 
+from deploy_server.storage.owning import owner_for
+
 
 def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Make `path` hold exactly `data`; whoever reads it sees the old file or the new one."""
+    """Make `path` hold exactly `data`; whoever reads it sees the old file or the new one.
+
+    It belongs to whom its folder belongs.
+    """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
+            if owner := owner_for(path.parent):
+                os.fchown(file.fileno(), *owner)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

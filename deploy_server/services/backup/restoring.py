@@ -35,6 +35,7 @@ from deploy_server.storage.database import make_engine
 from deploy_server.storage.disk import storage_errors
 from deploy_server.storage.lock import FileLock
 from deploy_server.storage.models import Allocation, User
+from deploy_server.storage.owning import give, owner_for
 
 #: How far numbering jumps: more than anybody gives out between a backup and its restoration.
 SKIPPED = {"package": 3600, "attempt": 10_000_000}
@@ -321,9 +322,6 @@ def _finish(connection: Connection, manifest: Manifest, now: datetime, actor: st
 
 def _hand_over(area: Path, data: Path) -> None:
     """Give what root restored to whom the data directory belongs."""
-    owner = data.stat()
-    if os.geteuid() != 0 or not owner.st_uid:
-        return
-    for folder, _names, files in os.walk(area / "new"):
-        for path in (Path(folder), *(Path(folder) / name for name in files)):
-            os.chown(path, owner.st_uid, owner.st_gid)
+    owner = owner_for(data)
+    if owner is not None:
+        give(area / "new", owner)

@@ -114,6 +114,7 @@ def test_the_file_is_its_owner_s_and_says_what_it_holds(made: Made) -> None:
     assert not list(saved.parent.glob(".b.tar*"))
 
 
+@pytest.mark.slow
 def test_numbers_are_never_given_out_again(cli: Cli, saved: Path) -> None:
     lost = cli.ok("package", "build", "l", "--os", "any", "--action", "execute", "--command", "a")
     before = dict(allocations(cli))
@@ -131,6 +132,7 @@ def allocations(cli: Cli) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 def test_attempts_go_on_far_behind_the_last_one(cli: Cli, tmp_path: Path) -> None:
     engine = make_engine(load(cli.data, {}).database_url)
     with session_factory(engine).begin() as session:
@@ -218,6 +220,7 @@ def test_a_full_disk_leaves_the_older_backup(
     assert not list(cli.data.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_package_without_files_is_named(cli: Cli, package: str, tmp_path: Path) -> None:
     (cli.data / "download" / package / f"{package}-2").unlink()
     from deploy_server.services.backup import saving
@@ -238,6 +241,7 @@ def test_two_backups_at_once_are_refused(cli: Cli, tmp_path: Path) -> None:
     assert list(tmp_path.glob(".b*")) == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_backup_left_is_removed(cli: Cli, saved: Path) -> None:
     left = cli.data / "staging" / "backup" / "1800000001"
     left.mkdir(parents=True)

@@ -60,6 +60,7 @@ def test_what_is_loaded_is_what_was_dumped(filled: Engine, other: Engine) -> Non
         assert session.scalars(select(User.tags)).one() == ["north", "sø"]
 
 
+@pytest.mark.slow
 def test_a_database_takes_its_own_dump_back(filled: Engine, tmp_path: Path) -> None:
     text = lines(filled)
     if filled.dialect.name == "sqlite":

@@ -54,6 +54,7 @@ def commands_in(script: str) -> list[list[str]]:
     return [shlex.split(found) for found in re.findall(r"deploy-server ((?:init|db) .*)", script)]
 
 
+@pytest.mark.slow
 def test_kubernetes_takes_every_document(cluster: dict[str, dict[str, Any]]) -> None:
     newest = kubernetes_validate.latest_version()
     for document in cluster.values():
