@@ -35,6 +35,10 @@ Result = TypeVar("Result")
 #: Bytes of a body that are read in no time.
 SHORT = 16 * 1024
 
+#: Longer ones that are read at the same time: more would only take turns, and a tree of XML has
+#: fifty times the size of its text.
+LONG = 2
+
 #: How long bytes are thrown away that a client still sends after it was refused, in seconds.
 LINGER_S = 5
 
@@ -84,6 +88,7 @@ class Gateway:
         self._is_retiring = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._shortcuts = shortcuts
+        self._long_pool = ThreadPoolExecutor(min(threads, LONG), thread_name_prefix="long")
         self._short_pools = {
             shortcut: ThreadPoolExecutor(shortcut.threads, thread_name_prefix=shortcut.name)
             for shortcut in shortcuts
@@ -95,7 +100,7 @@ class Gateway:
 
     def close(self) -> None:
         """Wait for the threads that still work."""
-        for pool in self._short_pools.values():
+        for pool in (*self._short_pools.values(), self._long_pool):
             pool.shutdown()
         self._pool.shutdown()
 
@@ -156,11 +161,19 @@ class Gateway:
     async def _send_short(self, shortcut: Shortcut, exchange: Exchange, body: Body) -> None:
         loop = asyncio.get_running_loop()
         data = body.stream.read()
-        # What is long to read must not hold up those who only have a short question.
-        pool = self._short_pools[shortcut] if len(data) <= SHORT else self._pool
-        opened = await loop.run_in_executor(pool, shortcut.open, exchange.scope, data)
-        if not isinstance(opened, Answer):
-            opened = await loop.run_in_executor(self._pool, opened)
+        if len(data) > SHORT:
+            # What is long to read must not hold up those who only have a short question; and it
+            # takes a lot of memory until it is done, so few are begun at a time.
+            opened = await loop.run_in_executor(
+                self._long_pool, _whole, shortcut, exchange.scope, data
+            )
+        else:
+            pool = self._short_pools[shortcut]
+            short = await loop.run_in_executor(pool, shortcut.open, exchange.scope, data)
+            if isinstance(short, Answer):
+                opened = short
+            else:
+                opened = await loop.run_in_executor(self._pool, short)
         if self._is_retiring:
             opened.headers.append((b"connection", b"close"))
         if opened.file is None:
@@ -219,3 +232,8 @@ class Gateway:
     ) -> Result:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, context.run, call, *arguments)
+
+
+def _whole(shortcut: Shortcut, scope: Scope, body: bytes) -> Answer:
+    opened = shortcut.open(scope, body)
+    return opened if isinstance(opened, Answer) else opened()

@@ -1,0 +1,111 @@
+"""The gateway's short ways: who goes there, in which threads, and what is left of it."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy_server.web.gateway import LONG, SHORT, Gateway
+from deploy_server.web.gateway.answer import Answer
+from deploy_server.web.gateway.exchange import Scope
+from tests.support.waiting import wait_until
+from tests.unit.server.test_gateway import Client, echo
+
+
+class Way:
+    """Takes POST; counts what it is asked at a time, and holds up whoever comes while it is shut.
+
+    Attributes:
+        at_once: the most that were being read at the same time.
+    """
+
+    name = "way"
+    threads = 1
+
+    def __init__(self) -> None:
+        self.at_once = 0
+        self.reading = 0
+        self.open_gate = threading.Event()
+        self._lock = threading.Lock()
+
+    def takes(self, scope: Scope, length: int) -> bool:
+        return scope["method"] == "POST" and length < 10 * SHORT
+
+    def open(self, scope: Scope, body: bytes) -> Answer | Callable[[], Answer]:
+        if scope["path"] == "/later":
+            return lambda: _answer(b"later")
+        if len(body) <= SHORT:
+            return _answer(b"short")
+        with self._lock:
+            self.reading += 1
+            self.at_once = max(self.at_once, self.reading)
+        assert self.open_gate.wait(30)
+        with self._lock:
+            self.reading -= 1
+        return lambda: _answer(b"long")
+
+
+def _answer(body: bytes) -> Answer:
+    answer = Answer(200, [(b"content-length", b"%d" % len(body))])
+    answer.head = body
+    return answer
+
+
+def post(size: int, path: str = "/") -> Client:
+    return Client(path=path, method="POST", pieces=[b"x" * size]).with_length()
+
+
+@pytest.fixture
+def way() -> Way:
+    return Way()
+
+
+@pytest.fixture
+def gateway(way: Way, tmp_path: Path) -> Any:
+    made = Gateway(echo, threads=4, spool_bytes=10**6, spool_folder=tmp_path, shortcuts=[way])
+    yield made
+    way.open_gate.set()
+    made.close()
+
+
+async def ask(gateway: Gateway, *clients: Client) -> None:
+    calls = [gateway(each.scope(), each.receive, each.send) for each in clients]
+    await asyncio.wait_for(asyncio.gather(*calls), timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("client", "body"),
+    [
+        (post(5), b"short"),
+        (post(5, "/later"), b"later"),
+        (post(10 * SHORT), b"x" * 10 * SHORT),
+        (Client(), b""),
+    ],
+    ids=["short", "later", "too long", "not taken"],
+)
+def test_who_goes_the_short_way(gateway: Gateway, client: Client, body: bytes) -> None:
+    asyncio.run(ask(gateway, client))
+    assert (client.status, client.body) == (200, body)
+
+
+def test_few_long_messages_are_read_at_a_time_and_hold_up_no_short_ones(
+    gateway: Gateway, way: Way
+) -> None:
+    long = [post(2 * SHORT) for _ in range(3 * LONG)]
+    short = [post(5), post(5, "/later")]
+
+    async def all_of_them() -> None:
+        waiting = asyncio.ensure_future(ask(gateway, *long))
+        await asyncio.to_thread(wait_until, lambda: way.reading == LONG, "they are read")
+        await ask(gateway, *short)
+        assert [each.body for each in short] == [b"short", b"later"]
+        assert not any(each.got for each in long)
+        way.open_gate.set()
+        await waiting
+
+    asyncio.run(all_of_them())
+    assert [each.body for each in long] == [b"long"] * len(long)
+    assert way.at_once == LONG
