@@ -4,6 +4,7 @@ from deploy_server.domain.errors import SpecError
 from deploy_server.domain.search.parser import parse
 
 NAME_MAX = 80  # characters; it stands on a small button
+EXPRESSION_MAX = 4000  # it stands in an address
 
 #: Who sees a search besides its owner.
 AUDIENCES = ("mine", "role", "tag", "all")
@@ -24,6 +25,12 @@ def check_search(name: str, expression: str) -> tuple[str, str]:
         raise SpecError("name", "the name holds unseen characters", "Type it again")
     if not expression:
         raise SpecError("expression", "there is nothing to save", "Search for something first")
+    if len(expression) > EXPRESSION_MAX:
+        raise SpecError(
+            "expression",
+            f"the search is longer than {EXPRESSION_MAX} characters",
+            "Make a dynamic group of it, and search for that group",
+        )
     parse(expression)
     return name, expression
 

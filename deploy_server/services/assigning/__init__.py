@@ -5,6 +5,7 @@ services/contact's (offers) and services/status's (counts) business.
 """
 
 from deploy_server.services.assigning.assign import assign, assign_again, preview
+from deploy_server.services.assigning.outlook import Outlook, outlook
 from deploy_server.services.assigning.retry import retry
 from deploy_server.services.assigning.standing import Standing, standing
 from deploy_server.services.assigning.stop import Stop, preview_stop, stop
@@ -14,6 +15,7 @@ from deploy_server.services.assigning.views import AssignResult, Selection, Skip
 
 __all__ = [
     "AssignResult",
+    "Outlook",
     "Selection",
     "Skipped",
     "Standing",
@@ -21,6 +23,7 @@ __all__ = [
     "assign",
     "assign_again",
     "find_activation",
+    "outlook",
     "preview",
     "preview_stop",
     "retry",

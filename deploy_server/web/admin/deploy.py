@@ -128,7 +128,7 @@ class Preview:
 
     activation: Activation
     assigned: int
-    skipped: list[tuple[str, int, list[str]]]
+    skipped: tuple[tuple[str, int, tuple[str, ...]], ...]
     standing: Standing | None = None
     error: DeployError | None = None
 
@@ -197,13 +197,13 @@ def _preview(order: Order, target: Activation) -> Preview:
     try:
         order.schedule_text()
         selection = order.selection()
-        result = assigning.preview(
+        result = assigning.outlook(
             session, name, selection, force=order.force, only_new=order.only_new, **who
         )
         standing = assigning.standing(session, name, selection, **who)
     except DeployError as error:
-        return Preview(target, 0, [], error=error)
-    return Preview(target, result.assigned, _by_reason(result), standing)
+        return Preview(target, 0, (), error=error)
+    return Preview(target, result.assigned, result.skipped, standing)
 
 
 def _by_reason(result: AssignResult) -> list[tuple[str, int, list[str]]]:

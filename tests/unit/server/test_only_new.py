@@ -84,3 +84,31 @@ def test_force_and_only_new_contradict_each_other_in_a_group(session: Session) -
         assigning.assign(
             session, target, Selection(group="Pilot"), force=True, only_new=True, **WHO
         )
+
+
+@pytest.mark.parametrize("only_new", [False, True])
+def test_the_outlook_is_the_preview_in_numbers(session: Session, only_new: bool) -> None:
+    target = f"A{fill(session).id}"
+    for number in range(7):
+        make.make_computer(session, name=f"mac-{number}", os_family="macos")
+    shown = assigning.preview(session, target, ALL, only_new=only_new, **NOW)
+    found = assigning.outlook(session, target, ALL, only_new=only_new, **NOW)
+    assert found.assigned == shown.assigned
+    reasons = [each.reason for each in shown.skipped]
+    assert {reason: number for reason, number, _ in found.skipped} == {
+        reason: reasons.count(reason) for reason in reasons
+    }
+    named = {name for _, _, names in found.skipped for name in names}
+    assert named <= {each.device_id for each in shown.skipped}
+    assert found.skipped[0][1] == 7
+    assert all(len(names) <= 5 for _, _, names in found.skipped)
+
+
+def test_the_outlook_of_a_group(session: Session) -> None:
+    activation = fill(session)
+    windows = make.make_computer(session, os_family="windows")
+    make.make_group(session, make.make_computer(session), windows, name="Pilot")
+    group = Selection(group="Pilot")
+    found = assigning.outlook(session, f"A{activation.id}", group, **NOW)
+    assert found.assigned == 1
+    assert [(number, names) for _, number, names in found.skipped] == [(1, (windows.device_id,))]

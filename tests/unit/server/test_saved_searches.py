@@ -68,6 +68,7 @@ def test_deleting(session: Session) -> None:
         ("a\u202eb", "os ~ x", "mine", "name"),
         ("a", " ", "mine", "expression"),
         ("a", "nmae = x", "mine", "expression"),
+        ("a", "name in (" + "x, " * 2000 + "x)", "mine", "expression"),
         ("a", "os ~ x", "tag:PARIS", "audience"),
         ("a", "os ~ x", "tag", "audience"),
         ("a", "os ~ x", "root", "audience"),
