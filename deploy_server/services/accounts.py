@@ -4,6 +4,7 @@ Passwords are kept as argon2id hashes; `logins` says who gets in with one. What 
 web's business (web/rights.py); who has it stands here.
 """
 
+import re
 import secrets
 import unicodedata
 from collections.abc import Sequence
@@ -27,6 +28,18 @@ ROLES = ("superadmin", "admin", "operator", "viewer")
 PASSWORD_MIN = 8
 _PASSWORD_MAX = 1024  # characters; a longer one only costs time
 _NAME_MAX = 64
+
+#: What lists of guesses begin with, without the numbers and signs that people put around it.
+_GUESSED = frozenset(
+    "password passwort passwd motdepasse contrasena administrator admin root letmein welcome"
+    " willkommen bienvenue iloveyou qwertyuiop qwertzuiop azertyuiop qwerty qwertz azerty dragon"
+    " monkey football baseball sunshine princess superman changeme changeit default secret"
+    " company firma tranche deployserver ocsinventory ocs inventory summer winter spring autumn"
+    " sommer fruehling herbst".split()
+)
+_ROWS = ("abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiop[]asdfghjkl;zxcvbnm")
+_AROUND = re.compile(r"\A[\W\d_]+|[\W\d_]+\Z")
+_UNDISGUISED = str.maketrans("013457@$!", "oieastasi")
 
 #: 32 MiB and three passes: about 0.1 s, and eight logins at once stay below 256 MiB.
 _HASHER = PasswordHasher(time_cost=3, memory_cost=32 * 1024, parallelism=1)
@@ -254,7 +267,22 @@ def _checked_password(password: str, name: str) -> str:
         raise SpecError("password", f"the password is longer than {_PASSWORD_MAX} characters")
     if fold(text) == fold(name):
         raise SpecError("password", "the password is the name", "Take another one")
+    if _is_guessed_first(text, name):
+        raise SpecError(
+            "password",
+            "the password is one of those that are tried first",
+            "Take a few words that do not belong together",
+        )
     return text
+
+
+def _is_guessed_first(text: str, name: str) -> bool:
+    """Whether it is a usual word with numbers around it, the name with them, or a simple row."""
+    plain = fold(text)
+    if len(set(plain)) < 4 or any(plain in row or plain in row[::-1] for row in _ROWS):
+        return True
+    word = _AROUND.sub("", plain).translate(_UNDISGUISED)
+    return word == "" or word in _GUESSED or word == fold(name)
 
 
 def _checked_role(role: str) -> str:

@@ -270,3 +270,19 @@ def test_made_passwords_differ_and_are_accepted() -> None:
     assert len(made) == 50
     assert all(len(password) == 19 for password in made)
     accounts.hash_password(made.pop(), "admin")
+
+
+GUESSED = (
+    "password P@ssw0rd! Passwort123 12345678 87654321 aaaaaaaa abababab Welcome2026 Summer2026!"
+    " marie2026 Marie!!!! qwertyuiop Admin1234 abcdefgh tranche1 20262026"
+).split()
+GOOD = ("correct horse", "k7mf-2xqp-9hwd-tz4n", "my password is long", "Schlüsselbund", "Regen7am9")
+
+
+def test_what_is_tried_first_is_no_password() -> None:
+    for password in GUESSED:
+        with pytest.raises(SpecError, match=r"tried first|is the name") as refused:
+            accounts.check_new("Marie", password)
+        assert refused.value.field == "password"
+    for password in GOOD:
+        accounts.check_new("Marie", password)

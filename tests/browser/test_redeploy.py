@@ -1,0 +1,101 @@
+"""A package fails: it is found by its counter, its reason read, the package edited and run again.
+
+And the stories around it: by keyboard, without JavaScript, and what is stopped.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.test_main_job import PATIENCE_MS, log_in
+from tests.support.agent import TrancheAgent
+from tests.support.archives import tar_gz
+from tests.support.server import ADMIN, PASSWORD, RunningServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+
+@pytest.fixture
+def agent(server: RunningServer, tmp_path: Path) -> TrancheAgent:
+    agent = TrancheAgent(tmp_path / "agent", server.agent_url, server.ca_file)
+    agent.once()
+    return agent
+
+
+def published(server: RunningServer, folder: Path, name: str, script: str) -> str:
+    archive = tar_gz(folder / f"{name}.tar.gz", {"install.sh": f"#!/bin/sh\n{script}\n"})
+    options = ("--action", "launch", "--file", archive, "--command", "install.sh")
+    return server.publish(name, *options)
+
+
+def test_a_failing_package_is_repaired_and_run_again(
+    page: Page, server: RunningServer, agent: TrancheAgent, tmp_path: Path
+) -> None:
+    package = published(server, tmp_path, "Printer driver", "echo no such printer; exit 7")
+    server.assign(package, agent.device_id)
+    agent.once()
+    log_in(page, server)
+
+    page.get_by_role("link", name="Failures", exact=False).first.click()
+    page.get_by_role("link", name="Printer driver").first.click()
+    page.locator("a.count.error").first.click()
+    expect(page.get_by_role("main")).to_contain_text("ERR_EXIT_CODE_7", timeout=PATIENCE_MS)
+    page.locator("details.told summary").first.click()
+    expect(page.get_by_role("main")).to_contain_text("no such printer", timeout=PATIENCE_MS)
+
+    page.get_by_role("link", name="Printer driver").first.click()
+    page.get_by_role("link", name="Edit").click()
+    expect(page.get_by_role("main")).to_contain_text("the revision becomes 2")
+    repaired = tar_gz(tmp_path / "new.tar.gz", {"install.sh": "#!/bin/sh\nexit 0\n"})
+    page.set_input_files("#file", str(repaired))
+    expect(page.locator("[data-upload-text]")).to_contain_text("is here", timeout=PATIENCE_MS)
+    page.get_by_role("button", name="Change the package").click()
+    expect(page.get_by_text("this is revision 2")).to_be_visible(timeout=PATIENCE_MS)
+
+    page.locator("a.count.error").first.click()
+    page.get_by_role("link", name=re.compile("Run failed ones again")).click()
+    page.get_by_role("button", name="Run again on 1 computer").click()
+    expect(page.get_by_text("1 computer will try again")).to_be_visible(timeout=PATIENCE_MS)
+    agent.once()
+    page.get_by_role("link", name="Over time").click()
+    expect(page.get_by_role("img", name=re.compile("rose to 100"))).to_be_visible()
+
+
+@pytest.fixture
+def plain(chromium: Browser) -> Iterator[Page]:
+    """A browser that runs no JavaScript."""
+    context = chromium.new_context(java_script_enabled=False, ignore_https_errors=True)
+    yield context.new_page()
+    context.close()
+
+
+def test_it_works_by_keyboard_and_without_javascript(
+    plain: Page, server: RunningServer, agent: TrancheAgent, tmp_path: Path
+) -> None:
+    package = published(server, tmp_path, "Wrong one", "exit 0")
+    server.assign(package, agent.device_id)
+    plain.goto(f"{server.https}/packages/{package}/results")
+    plain.get_by_label("Name").fill(ADMIN)
+    plain.get_by_label("Password").fill(PASSWORD)
+    plain.keyboard.press("Enter")
+    stop = plain.get_by_role("link", name=re.compile("Stop"))
+    expect(stop).to_be_visible(timeout=PATIENCE_MS)
+    stop.focus()
+    plain.keyboard.press("Enter")
+    button = plain.get_by_role("button", name="Stop it on 1 computer")
+    expect(button).to_be_visible(timeout=PATIENCE_MS)
+    button.focus()
+    plain.keyboard.press("Enter")
+    expect(plain.get_by_text("1 computer that waited will not be told")).to_be_visible()
+    agent.once()
+    shown = server.json("stats", package)
+    assert shown["total"] == 0
+
+    plain.goto(f"{server.https}/packages/{package}/copy")
+    plain.get_by_label("Name", exact=True).fill("Right one")
+    plain.get_by_role("button", name="Build the copy").focus()
+    plain.keyboard.press("Enter")
+    expect(plain.get_by_role("heading", name="Right one")).to_be_visible(timeout=PATIENCE_MS)
