@@ -30,13 +30,14 @@ _PASSWORD_MAX = 1024  # characters; a longer one only costs time
 _NAME_MAX = 64
 
 #: What lists of guesses begin with, without the numbers and signs that people put around it.
-_GUESSED = frozenset(
-    "password passwort passwd motdepasse contrasena administrator admin root letmein welcome"
-    " willkommen bienvenue iloveyou qwertyuiop qwertzuiop azertyuiop qwerty qwertz azerty dragon"
-    " monkey football baseball sunshine princess superman changeme changeit default secret"
-    " company firma tranche deployserver ocsinventory ocs inventory summer winter spring autumn"
-    " sommer fruehling herbst".split()
-)
+_GUESSED = frozenset({
+    "password", "passwort", "passwd", "motdepasse", "contrasena", "administrator", "admin",
+    "root", "letmein", "welcome", "willkommen", "bienvenue", "iloveyou", "qwertyuiop",
+    "qwertzuiop", "azertyuiop", "qwerty", "qwertz", "azerty", "dragon", "monkey", "football",
+    "baseball", "sunshine", "princess", "superman", "changeme", "changeit", "default", "secret",
+    "company", "firma", "tranche", "deployserver", "ocsinventory", "ocs", "inventory", "summer",
+    "winter", "spring", "autumn", "sommer", "fruehling", "herbst",
+})  # fmt: skip
 _ROWS = ("abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiop[]asdfghjkl;zxcvbnm")
 _AROUND = re.compile(r"\A[\W\d_]+|[\W\d_]+\Z")
 _UNDISGUISED = str.maketrans("013457@$!", "oieastasi")
