@@ -5,13 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, or_, select
+from sqlalchemy import Row, Select, and_, bindparam, exists, or_, select
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import NOTIFIED, WAITING, ResultClass
 from deploy_server.domain.assigning import starts_again
 from deploy_server.domain.offering import Candidate
-from deploy_server.storage.models import Activation, Assignment, GroupAssignment, Package
+from deploy_server.storage.models import (
+    Activation,
+    Assignment,
+    DownloadHistory,
+    GroupAssignment,
+    Package,
+)
 from deploy_server.storage.quick import Locking, execute
 
 
@@ -30,6 +36,7 @@ class Item:
         group_attempt: of the group's assignment, None for an assignment to the computer.
         assigned_at: when.
         assigned_by: by whom.
+        in_history: the agent's own history has it.
     """
 
     candidate: Candidate
@@ -42,6 +49,18 @@ class Item:
     group_attempt: int | None
     assigned_at: datetime
     assigned_by: str
+    in_history: bool
+
+
+_IN_HISTORY = (
+    exists()
+    .where(
+        DownloadHistory.computer_id == bindparam("computer"),
+        DownloadHistory.package_id == Package.id,
+    )
+    .correlate(Package)
+    .label("in_history")
+)
 
 
 def _columns(source: type[Assignment] | type[GroupAssignment]) -> list[Any]:
@@ -62,6 +81,7 @@ def _columns(source: type[Assignment] | type[GroupAssignment]) -> list[Any]:
         source.activation_id,
         source.assigned_at,
         source.assigned_by,
+        _IN_HISTORY,
     ]
 
 
@@ -178,4 +198,5 @@ def _item(
         group_attempt=group,
         assigned_at=row.assigned_at,
         assigned_by=row.assigned_by,
+        in_history=bool(row.in_history),
     )

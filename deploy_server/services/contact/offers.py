@@ -18,7 +18,7 @@ from deploy_server.domain.offering import Decision, Device, decide, offer
 from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.contact.candidates import Item, own_items, shared_items
 from deploy_server.storage.allocation import allocate
-from deploy_server.storage.models import Assignment, DownloadHistory, Package, Report
+from deploy_server.storage.models import Assignment, Package, Report
 from deploy_server.storage.quick import Prepared
 
 # Of the package as it is when the row is written.
@@ -85,7 +85,7 @@ def collect_offers(session: Session, contact: Contact) -> tuple[PackageOffer, ..
     shared = []
     if contact.groups:
         shared = shared_items(session, contact.computer_id, contact.groups)
-    history = _history(session, contact, [*own, *shared])
+    history = _history(contact, [*own, *shared])
     decided = {
         item.candidate.package_id: decide(item.candidate, contact.device, history)
         for item in [*own, *shared]
@@ -122,19 +122,12 @@ def _withdraw(session: Session, contact: Contact, items: list[Item]) -> list[Ite
     return [item for item in items if item not in left]
 
 
-def _history(session: Session, contact: Contact, items: list[Item]) -> frozenset[int]:
+def _history(contact: Contact, items: list[Item]) -> frozenset[int]:
     """Return which of the packages the agent's history has; our agents are not asked."""
-    ids = [item.candidate.package_id for item in items if not item.candidate.force]
-    if contact.device.is_ours or not ids:
+    if contact.device.is_ours:
         return frozenset()
-    return frozenset(
-        session.scalars(
-            select(DownloadHistory.package_id).where(
-                DownloadHistory.computer_id == contact.computer_id,
-                DownloadHistory.package_id.in_(ids),
-            )
-        )
-    )
+    known = (item.candidate for item in items if item.in_history)
+    return frozenset(each.package_id for each in known if not each.force)
 
 
 def _settle(session: Session, contact: Contact, items: list[Item]) -> None:
