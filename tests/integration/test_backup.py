@@ -7,7 +7,9 @@ mixture.
 import os
 import shutil
 import signal
+import subprocess
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ from deploy_server.config import load
 from tests.support.agent import TrancheAgent
 from tests.support.archives import tar_gz
 from tests.support.cli import Cli
+from tests.support.processes import BIN
 from tests.support.server import RunningServer
+from tests.support.waiting import wait_until
 
 RUN = ["--action", "launch", "--command", "setup.sh"]
 QUIET = "#!/bin/sh\nexit 0\n"
@@ -121,6 +125,39 @@ def test_packages_that_change_meanwhile_fit_their_rows(database_url: str, tmp_pa
     finally:
         os.kill(other, signal.SIGKILL)
         os.waitpid(other, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_backup_may_be_ended_at_any_time(tmp_path: Path, number: signal.Signals) -> None:
+    cli = Cli(tmp_path / "data")
+    cli.ok("init", "--password-file", "-", stdin="correct horse")
+    file = tmp_path / "large.zip"
+    with zipfile.ZipFile(file, "w") as archive, archive.open("a", "w") as member:
+        for _ in range(100):
+            member.write(os.urandom(1024**2))
+    options = ["--os", "any", "--action", "store", "--path", "/tmp/x", "--file", file]
+    cli.ok("package", "build", "large", *options)
+    saved = tmp_path / "b.tar"
+    saved.write_text("the one before")
+    part = tmp_path / ".b.tar.part"
+    process = subprocess.Popen(
+        [BIN / "deploy-server", "backup", "-o", saved, "--data", cli.data],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: part.exists() and part.stat().st_size > 10**6, "it writes", every=0.001)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "Traceback" not in said
+    assert saved.read_text() == "the one before"
+    if number != signal.SIGKILL:
+        assert not part.exists()
+        assert list((cli.data / "staging").iterdir()) == []
+    cli.ok("backup", "-o", saved)
+    assert saved.stat().st_size > 10**8
+    assert not part.exists()
+    assert list((cli.data / "staging").iterdir()) == []
 
 
 class Fuse:
