@@ -4,6 +4,7 @@ import re
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy import select
 
 from deploy_agent.wire.replies import DownloadSettings
 from deploy_server.domain.errors import (
@@ -12,17 +13,19 @@ from deploy_server.domain.errors import (
     SpecErrors,
     StorageError,
 )
+from deploy_server.domain.estimate import estimate_s
 from deploy_server.domain.location import is_local
 from deploy_server.domain.settings import resolve
 from deploy_server.domain.spec import OS_FAMILIES, PackageSpec
 from deploy_server.services import activation, packages, settings
 from deploy_server.services.building import build_package, fragment_ratio
-from deploy_server.storage.models import Package
+from deploy_server.storage.models import Group, Package
 from deploy_server.storage.uploads import Upload
 from deploy_server.web.admin.activations import check
 from deploy_server.web.database import db
 from deploy_server.web.formats import sentence
 from deploy_server.web.forms import DIGESTS, BuildForm, by_field
+from deploy_server.web.pages import row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import large_body, person
 from deploy_server.web.services import services
@@ -92,7 +95,27 @@ def summary() -> ResponseReturnValue:
     wanted = download_settings()
     sent.read(upload is not None or size is not None, wanted.period_length)
     found = summarise(sent, upload, wanted, fragment_ratio(db.session()), size)
-    return render_template("build/summary.html", form=sent, summary=found)
+    return render_template(
+        "build/summary.html", form=sent, summary=found, of_group=_of_group(sent, found)
+    )
+
+
+def _of_group(sent: BuildForm, found: Summary | None) -> tuple[str, int | None] | None:
+    """How long it takes with the settings of the group that was chosen; None for no group."""
+    group_id = request.form.get("estimate_group", 0, type=row_id)
+    row = next((each for each in _groups() if each.id == group_id), None)
+    if row is None or sent.spec is None or found is None or not found.fragments:
+        return None
+    told = settings.load_effective(db.session(), None, {row.id: row.name}).download()
+    return row.name, estimate_s(found.fragments, found.size or 0, sent.spec.priority, told)
+
+
+def _groups() -> list[Group]:
+    """The groups that the person sees."""
+    wanted = select(Group).order_by(Group.name_key)
+    if not person().may(Right.EDIT_GROUPS):
+        wanted = wanted.where(Group.visible)
+    return list(db.session().scalars(wanted))
 
 
 def download_settings() -> DownloadSettings:
@@ -175,6 +198,9 @@ def build_page(
         form=form,
         summary_form=of or form,
         has_templates=True,
+        groups=_groups(),
+        estimate_group=request.form.get("estimate_group", 0, type=row_id),
+        of_group=_of_group(of or form, summary),
         upload=upload,
         summary=summary,
         systems=OS_FAMILIES,

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from deploy_server.domain.jobs import JOBS
-from deploy_server.storage.models import JobTemplate, Package
+from deploy_server.storage.models import JobTemplate, Package, Setting
 from tests.support.console import Browser, Console
+from tests.support.factories import make_group
 
 SCRIPT = {
     "name": "Hello", "os": "linux", "action": "LAUNCH", "target": "script.sh", "priority": "5",
@@ -110,3 +111,29 @@ def test_a_template_needs_a_name(admin: Browser) -> None:
     assert answer.status_code == 422
     assert 'id="template-problem"' in answer.text
     assert "echo hi" in answer.text
+
+
+def test_the_summary_shows_the_dialog_and_a_group_s_time(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        group = make_group(session, name="Slow <b>")
+        session.add(
+            Setting(scope="group", scope_id=group.id, name="DOWNLOAD_PERIOD_LENGTH", value="3",
+                    changed_at=console.clock())
+        )  # fmt: skip
+    sent = {
+        **SCRIPT, "notify_user": "1", "notify_text": "Save <i>your</i> work",
+        "notify_countdown": "90", "can_delay": "1", "estimate_group": group.id,
+    }  # fmt: skip
+    page = admin.post("/packages/build/summary", sent, fetch=True).text
+    assert "Save &lt;i&gt;your&lt;/i&gt; work" in page
+    assert "OK (90 s)" in page
+    assert ">Later<" in page
+    assert ">Cancel<" not in page
+    # Priority 5 is above this group's period length.
+    assert re.search(r"In Slow &lt;b&gt;</dt><dd><strong class=\"problem\">for ever", page)
+    assert (
+        "Slow"
+        not in admin.post("/packages/build/summary", {**sent, "estimate_group": 0}, fetch=True).text
+    )
+    page = admin.post("/packages/build", {**sent, "do": "check"}).text
+    assert f'<option value="{group.id}" selected>' in page
