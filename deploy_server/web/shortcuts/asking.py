@@ -7,8 +7,9 @@ from deploy_server.web.observing import Watch
 
 
 def header(scope: Scope, wanted: bytes) -> str:
-    """Return the first header of a name in lower case, '' where there is none."""
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+    """Return all headers of a name in lower case as one, as WSGI has them; '' for none."""
+    found = [value for name, value in scope["headers"] if name == wanted]
+    return b",".join(found).decode("latin-1")
 
 
 def who(scope: Scope, watch: Watch) -> tuple[str, str]:

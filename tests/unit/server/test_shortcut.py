@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog
 from deploy_agent.wire.sections import Section
 from deploy_server.storage.database import session_factory
 from deploy_server.web import wire
+from deploy_server.web.board import Board
 from deploy_server.web.gateway import Shortcut
 from deploy_server.web.gateway.answer import Answer
+from deploy_server.web.observing import Watch
+from deploy_server.web.shortcuts.asking import header, who
 from tests.support.apps import OCS, OURS, Site, make_site
 
 PC = "pc-2026-01-02-03-04-05"
@@ -69,6 +73,16 @@ def test_both_ways_answer_alike(site: Site, known: bool) -> None:
         numbers = headers.pop("x-request-id", ""), told.pop("x-request-id", "")
         assert (numbers[0] != "") is (numbers[1] != "")
         assert headers == told
+
+
+def test_a_header_that_is_there_twice_counts_as_a_whole(site: Site) -> None:
+    """Some proxies add a line of their own after the one that the client made up."""
+    names = ((b"x-forwarded-for", b"192.0.2.1"), (b"x-forwarded-for", b"198.51.100.7"))
+    made = scope(headers=[(b"user-agent", b"OCS-NG"), (b"user-agent", b"x"), *names])
+    watch = Watch(replace(site.config, trusted_proxies=("127.0.0.1",)), Board().claim())
+    assert who(made, watch)[0] == "198.51.100.7"
+    assert header(made, b"user-agent") == "OCS-NG,x"
+    assert header(made, b"range") == ""
 
 
 @pytest.mark.parametrize(
