@@ -18,6 +18,7 @@ from deploy_server.domain.errors import Conflict, Forbidden, NotFound, StorageEr
 from deploy_server.services.unit import NAME, USER, Work, unit_text, users_text
 from deploy_server.storage.atomic import replace_file
 from deploy_server.storage.disk import storage_errors
+from deploy_server.storage.owning import give
 
 SYSTEM = Path("/")
 RUNNING = Path("/run/systemd/system")  # there where systemd is the init. Source: sd_booted(3)
@@ -115,11 +116,7 @@ class Service:
             )
         data = self.root / work.data.relative_to("/")
         with storage_errors(f"{data} cannot be given to {USER}"):
-            for folder, _folders, files in os.walk(data):
-                for path in (Path(folder), *(Path(folder) / name for name in files)):
-                    found = path.lstat()
-                    if (found.st_uid, found.st_gid) != account:
-                        os.chown(path, *account, follow_symlinks=False)
+            give(data, account)
 
 
 def require_systemd(command: Sequence[str]) -> None:

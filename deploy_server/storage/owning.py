@@ -5,7 +5,9 @@ would be closed to it, certificates first of all.
 """
 
 import os
-from contextlib import suppress
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 #: Where commands put things; what lies in another folder of the directory is nobody's of ours.
@@ -22,21 +24,50 @@ def owner_for(folder: Path) -> tuple[int, int] | None:
 
 def hand_over(data: Path) -> None:
     """Give what is root's in a data directory to whom the directory belongs."""
-    if not data.is_dir() or (owner := owner_for(data)) is None:
+    if not (data / "server.toml").is_file() or (owner := owner_for(data)) is None:
         return
     for name in _FOLDERS:
-        folder = data / name
-        for path in folder.iterdir() if folder.is_dir() else ():
-            # Somebody else may remove it right now.
-            with suppress(FileNotFoundError):
-                if path.lstat().st_uid == 0:
-                    give(path, owner)
+        with suppress(FileNotFoundError, NotADirectoryError), _opened(data / name) as folder:
+            # Their user may have put a link there that leads into a folder of root's.
+            if _look(".", folder).st_uid == owner[0]:
+                _hand_over_in(folder, owner)
 
 
 def give(path: Path, owner: tuple[int, int]) -> None:
     """Give a file, or a folder with everything in it; of links the link itself."""
-    if path.is_dir() and not path.is_symlink():
-        for folder, folders, files in os.walk(path):
-            for name in (*folders, *files):
-                os.chown(Path(folder) / name, *owner, follow_symlinks=False)
-    os.chown(path, *owner, follow_symlinks=False)
+    with _opened(path.parent) as folder:
+        _give(path.name, folder, owner)
+
+
+def _hand_over_in(folder: int, owner: tuple[int, int]) -> None:
+    for name in os.listdir(folder):
+        # Somebody else may remove it right now.
+        with suppress(FileNotFoundError):
+            if _look(name, folder).st_uid == 0:
+                _give(name, folder, owner)
+
+
+def _give(name: str, folder: int, owner: tuple[int, int]) -> None:
+    """Everything is named from an open folder: no path can be led elsewhere meanwhile."""
+    if stat.S_ISDIR(_look(name, folder).st_mode):
+        for _, folders, files, inner in os.fwalk(name, dir_fd=folder, onerror=_refuse):
+            for each in (*folders, *files):
+                os.chown(each, *owner, dir_fd=inner, follow_symlinks=False)
+    os.chown(name, *owner, dir_fd=folder, follow_symlinks=False)
+
+
+def _refuse(error: OSError) -> None:
+    raise error
+
+
+def _look(name: str, folder: int) -> os.stat_result:
+    return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

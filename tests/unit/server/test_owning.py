@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy_server.storage import owning
 from deploy_server.storage.atomic import replace_file
 from deploy_server.storage.owning import hand_over
 from tests.support.cli import Cli
@@ -18,26 +19,37 @@ def chown(monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
     """Root's view of a directory of the service's user, whoever runs the tests."""
     given: set[str] = set()
 
-    def give(path: Path | int, user: int, group: int, **_: object) -> None:
-        assert user == SERVICE
-        given.add(os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else str(path))
+    def give(name: str, user: int, group: int, *, dir_fd: int, follow_symlinks: bool) -> None:
+        assert (user, follow_symlinks) == (SERVICE, False)
+        given.add(f"{where(dir_fd)}/{name}")
 
     monkeypatch.setattr(os, "chown", give)
-    monkeypatch.setattr(os, "fchown", give)
+    monkeypatch.setattr(os, "fchown", lambda file, *_: given.add(where(file)))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    stat, lstat = Path.stat, Path.lstat
+    stat, look = Path.stat, owning._look
+    monkeypatch.setattr(Path, "stat", lambda path, **more: owned(stat(path, **more), SERVICE))
 
-    def owned(found: os.stat_result, user: int) -> os.stat_result:
-        fields = list(found)
-        fields[4] = user
-        return os.stat_result(fields)
+    def seen(name: str, folder: int) -> os.stat_result:
+        foreign = "foreign" in where(folder)
+        return owned(look(name, folder), SERVICE if name == "." and not foreign else 0)
 
-    def is_service_s(path: Path, **options: bool) -> os.stat_result:
-        return owned(stat(path, **options), SERVICE)
-
-    monkeypatch.setattr(Path, "stat", is_service_s)
-    monkeypatch.setattr(Path, "lstat", lambda path: owned(lstat(path), 0))
+    monkeypatch.setattr(owning, "_look", seen)
     return lambda: given
+
+
+def where(descriptor: int) -> str:
+    return os.readlink(f"/proc/self/fd/{descriptor}")
+
+
+def owned(found: os.stat_result, user: int) -> os.stat_result:
+    fields = list(found)
+    fields[4] = user
+    return os.stat_result(fields)
+
+
+def make_data(folder: Path) -> Path:
+    (folder / "server.toml").write_text("")
+    return folder
 
 
 def test_everything_of_a_new_package_is_given(
@@ -48,8 +60,31 @@ def test_everything_of_a_new_package_is_given(
     (package / "info").write_text("")
     (tmp_path / "certs").mkdir()
     (tmp_path / "certs" / "server.pem").write_text("")
-    hand_over(tmp_path)
+    hand_over(make_data(tmp_path))
     assert {str(package), str(package / "info"), str(tmp_path / "certs" / "server.pem")} <= chown()
+
+
+def test_what_a_link_leads_to_stays_whose_it_is(
+    tmp_path: Path, chown: Callable[[], set[str]]
+) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "shadow").write_text("")
+    data = tmp_path / "data"
+    (data / "download" / "1800000001").mkdir(parents=True)
+    (data / "uploads").symlink_to(foreign)
+    (data / "download" / "1800000001" / "link").symlink_to(foreign)
+    hand_over(make_data(data))
+    assert f"{data}/download/1800000001/link" in chown()
+    assert not [path for path in chown() if path.startswith(str(foreign))]
+
+
+def test_a_folder_that_is_no_server_s_is_left_alone(
+    tmp_path: Path, chown: Callable[[], set[str]]
+) -> None:
+    (tmp_path / "notes").write_text("")
+    hand_over(tmp_path)
+    assert chown() == set()
 
 
 def test_a_replaced_file_is_never_root_s(tmp_path: Path, chown: Callable[[], set[str]]) -> None:
