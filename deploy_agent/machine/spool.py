@@ -55,6 +55,11 @@ class Spool:
         self._load()
         return len(self._lines)
 
+    def tidy(self) -> None:
+        """Remove what an agent that died left half written; for whoever holds the lock."""
+        with suppress(OSError):
+            self._disk.remove(self._disk.part_of(self._path))
+
     def add(self, event: PackageEvent, slot: str = "") -> None:
         """Keep an event until the server has it; the same event again changes nothing.
 
@@ -165,7 +170,6 @@ class Spool:
             if data:
                 self._disk.put(self._path, data)
             else:
-                self._disk.remove(self._disk.part_of(self._path))  # a kill may have left it
                 self._disk.remove(self._path)
         except OSError as error:
             self._stale = True

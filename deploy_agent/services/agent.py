@@ -101,6 +101,7 @@ class Agent:
 
     def start(self) -> None:
         """Take over what the disk has. The lock has to be held."""
+        self._events.start()
         self.packages.load(self._clock.now(), forgive=self._patience.silences is not None)
         self.contact.drop_cancelled()
 

@@ -74,6 +74,10 @@ class Events:
         self._progress: dict[str, tuple[datetime, int]] = {}
         self._said: set[tuple[str, int]] = set()
 
+    def start(self) -> None:
+        """Take over what a dead agent left. The lock has to be held."""
+        self._spool.tidy()
+
     # What happens.
 
     def changed(self, package: Package, before: PackageRecord | None) -> None:
