@@ -27,7 +27,7 @@ def backup(data: Path, output: Path) -> None:
     """
     config = load_settled(data)
     with _ended_by_signals(), ProgressReport() as progress:
-        saved = backups.save(config, output, now=now(), progress=progress)
+        saved = backups.save(config, output, now=now(), actor=actor(), progress=progress)
     for package_id in saved.manifest.missing:
         say(f"Warning: package {package_id} has no files here, so the backup has none either")
     packages = counted(saved.manifest.packages, "package")

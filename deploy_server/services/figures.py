@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from deploy_agent.wire import result
 from deploy_agent.wire.result import ResultClass, ResultCode
 from deploy_server.services import overview
+from deploy_server.services.backup import BACKUPS
 from deploy_server.storage.models import Assignment, Package
 
 #: How old a failure may be that is still counted by its code.
@@ -34,6 +35,7 @@ class Figures:
         failures: by code, of `RECENT`.
         packages: that are not deleted.
         database_bytes: on its disk.
+        last_backup: when the last one was made, None where none ever was.
     """
 
     computers: dict[str, int]
@@ -41,6 +43,7 @@ class Figures:
     failures: dict[str, int]
     packages: int
     database_bytes: int
+    last_backup: datetime | None
 
 
 def count(session: Session, *, now: datetime) -> Figures:
@@ -60,6 +63,7 @@ def count(session: Session, *, now: datetime) -> Figures:
         failures=dict(failures),
         packages=session.scalar(packages) or 0,
         database_bytes=_size(session),
+        last_backup=_last_backup(session),
     )
 
 
@@ -71,6 +75,11 @@ def _assignments(session: Session) -> dict[str, int]:
     )
     found = {ResultClass(number): count for number, count in session.execute(statement)}
     return {each.name.lower(): found.get(each, 0) for each in ResultClass}
+
+
+def _last_backup(session: Session) -> datetime | None:
+    found = overview.counters(session, [BACKUPS]).get(BACKUPS)
+    return found.last_at if found else None
 
 
 def _name_of(code: str) -> str:

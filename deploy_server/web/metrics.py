@@ -203,4 +203,6 @@ def _rows(found: figures.Figures, gauge: Gauge) -> "Iterator[Metric]":
     text = f"Failures of the last {figures.RECENT.days} days that stand"
     yield labelled("failures", text, "code", failures)
     yield gauge("packages", "Packages that are not deleted", found.packages)
+    when = found.last_backup.timestamp() if found.last_backup else 0
+    yield gauge("last_backup_timestamp_seconds", "When the last one was made, 0 for never", when)
     yield gauge("database_size_bytes", "The database", found.database_bytes)

@@ -7,7 +7,17 @@ program opens a data directory: a restoration that was killed is completed or ta
 from deploy_server.services.backup.archive import Manifest, Progress
 from deploy_server.services.backup.holding import clear
 from deploy_server.services.backup.restoring import Place, restore
-from deploy_server.services.backup.saving import Saved, save
+from deploy_server.services.backup.saving import BACKUPS, Saved, save
 from deploy_server.services.backup.switching import load_settled
 
-__all__ = ["Manifest", "Place", "Progress", "Saved", "clear", "load_settled", "restore", "save"]
+__all__ = [
+    "BACKUPS",
+    "Manifest",
+    "Place",
+    "Progress",
+    "Saved",
+    "clear",
+    "load_settled",
+    "restore",
+    "save",
+]

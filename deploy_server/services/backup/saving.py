@@ -23,13 +23,18 @@ from sqlalchemy import Connection, select
 
 from deploy_server.config import ServerConfig
 from deploy_server.domain.errors import Conflict, SpecError, StorageError
+from deploy_server.services import audit
 from deploy_server.services.backup.archive import DATABASE, Manifest, Progress, Writer
 from deploy_server.services.backup.holding import Held, holding
 from deploy_server.storage import dump, schema
 from deploy_server.storage.atomic import sync_folder
-from deploy_server.storage.database import READ_ONLY, make_engine
+from deploy_server.storage.database import READ_ONLY, make_engine, session_factory
 from deploy_server.storage.disk import storage_errors
 from deploy_server.storage.models import Package
+from deploy_server.storage.upsert import count
+
+#: The counter that says when the last one was made.
+BACKUPS = "backups"
 
 #: How often a package that does not fit its row is looked at again, and after how many seconds.
 _LOOKS = 40
@@ -49,8 +54,12 @@ class Saved:
     size: int
 
 
-def save(config: ServerConfig, target: Path, *, now: datetime, progress: Progress) -> Saved:
+def save(
+    config: ServerConfig, target: Path, *, now: datetime, actor: str, progress: Progress
+) -> Saved:
     """Write a backup of everything to `target`, which appears when it is complete.
+
+    It is entered in the audit log, because whoever has the file has every key of the server.
 
     Raises:
         SpecError: `target` cannot be a backup.
@@ -78,7 +87,22 @@ def save(config: ServerConfig, target: Path, *, now: datetime, progress: Progres
             for path in held.files(package_id):
                 writer.add_file(f"download/{package_id:010d}/{path.name}", path)
         manifest = writer.finish(now, revision, missing)
-    return Saved(manifest, target.stat().st_size)
+    saved = Saved(manifest, target.stat().st_size)
+    _enter(config, target, saved, now, actor)
+    return saved
+
+
+def _enter(config: ServerConfig, target: Path, saved: Saved, now: datetime, actor: str) -> None:
+    if saved.manifest.schema != schema.NEWEST:
+        return  # one for an upgrade: this program does not write to such a database
+    engine = make_engine(config.database_url)
+    try:
+        with session_factory(engine).begin() as session:
+            count(session, BACKUPS, now)
+            facts = {"size": saved.size, "packages": saved.manifest.packages}
+            audit.record(session, "backup.save", str(target), now=now, after=facts, actor=actor)
+    finally:
+        engine.dispose()
 
 
 def _read(config: ServerConfig, held: Held, out: BinaryIO) -> tuple[str, list[int]]:

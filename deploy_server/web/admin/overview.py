@@ -10,6 +10,7 @@ from sqlalchemy import exists, select
 
 from deploy_server.domain.errors import NotFound
 from deploy_server.services import certificates, overview, status, stuck
+from deploy_server.services.backup import BACKUPS
 from deploy_server.services.certificates.store import CertificateStore
 from deploy_server.storage.disk import reserve_of
 from deploy_server.storage.models import Activation, Assignment, Computer, Package
@@ -27,6 +28,9 @@ RECENT = timedelta(days=7)
 
 #: Counted by web/comm.py.
 REFUSED_OVER_HTTP = "agents_over_http_refused"
+
+#: Whoever makes backups makes them more often than this.
+BACKUP_OLD = timedelta(days=8)
 
 #: Below this share of the disk, or these bytes, people are warned.
 _SPACE_SHARE = 0.1
@@ -136,8 +140,18 @@ def _notes() -> list[dict[str, Any]]:
         {"title": "Certificate", "text": text, "when": None}
         for text in certificates.warnings(store, now)
     ]
-    refused = overview.counters(db.session(), [REFUSED_OVER_HTTP]).get(REFUSED_OVER_HTTP)
-    if refused:
+    counters = overview.counters(db.session(), [REFUSED_OVER_HTTP, BACKUPS])
+    saved = counters.get(BACKUPS)
+    if saved and saved.last_at and now - saved.last_at > BACKUP_OLD:
+        notes.append(
+            {
+                "title": "No backup for a long time",
+                "text": "Whatever makes them (deploy-server backup) has stopped. The last one was"
+                " made",
+                "when": saved.last_at,
+            }
+        )
+    if refused := counters.get(REFUSED_OVER_HTTP):
         notes.append(
             {
                 "title": f"{refused.value:,} contacts over plain HTTP were refused",

@@ -233,6 +233,13 @@ def test_a_package_without_files_is_named(cli: Cli, package: str, tmp_path: Path
     assert Cli(tmp_path / "there")("restore", tmp_path / "b").status == 0
 
 
+def test_a_backup_is_entered(cli: Cli, tmp_path: Path) -> None:
+    before = len(cli.ok("audit").splitlines())
+    cli.ok("backup", "-o", tmp_path / "b")
+    (entry,) = cli.ok("audit").splitlines()[before:]
+    assert entry.split("  ")[2:4] == ["backup.save", str(tmp_path / "b")]
+
+
 def test_two_backups_at_once_are_refused(cli: Cli, tmp_path: Path) -> None:
     lock = FileLock.take(cli.data / "staging" / "backup.lock")
     assert lock is not None

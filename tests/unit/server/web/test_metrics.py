@@ -74,6 +74,7 @@ def test_rows_are_counted(site: Site) -> None:
     codes = {name[1]: value for name, value in found.items() if name[0] == "tranche_failures"}
     assert codes == {"ERR_BAD_DIGEST": 1, "ERR_EXIT_CODE": 1, "other": 1}
     assert found["tranche_packages",] == 4
+    assert found["tranche_last_backup_timestamp_seconds",] == 0
     assert found["tranche_database_size_bytes",] > 10_000
     assert found["tranche_disk_free_bytes",] > 0
     assert found["tranche_disk_reserved_bytes",] <= 1024**3

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from deploy_server.services.backup import BACKUPS
 from deploy_server.services.gate import REFUSED_HTTP
 from deploy_server.storage.models import Counter
 from tests.support.clock import START
@@ -104,6 +105,15 @@ def test_little_space_is_warned_about(admin: Browser, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage)
     assert "The disk is almost full" in admin.get("/").text
+
+
+def test_backups_that_have_stopped_are_missed(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        session.add(Counter(name=BACKUPS, value=3, last_at=START - timedelta(days=7)))
+    assert "No backup for" not in admin.get("/").text
+    with console.session() as session:
+        session.get_one(Counter, BACKUPS).last_at = START - timedelta(days=9)
+    assert "No backup for a long time" in admin.get("/").text
 
 
 def test_a_disk_without_room_says_what_is_refused(
