@@ -113,6 +113,9 @@ def _restore_locked(
     config = _config(place, new)
     engine = make_engine(config.database_url)
     try:
+        if engine.dialect.name == "sqlite":
+            # A journal that is written names files that go when it is taken back.
+            _refuse_file(Path(_file_of(engine)), place)
         journal = _journal(config, engine, area)
         journal.write(area)
 
@@ -121,11 +124,12 @@ def _restore_locked(
 
         if engine.dialect.name == "sqlite":
             _fill_sqlite(new, journal, finish)
-            _hand_over(area, place.data)
+            _hand_over(area / "new", place.data)
+            _hand_over_outside(journal)
             os.sync()
             journal.going().write(area)
         else:
-            _hand_over(area, place.data)
+            _hand_over(area / "new", place.data)
             os.sync()
             _fill_postgresql(engine, area, journal, place, finish)
     finally:
@@ -290,6 +294,16 @@ def _fill_postgresql(
     journal.going().write(area)
 
 
+def _refuse_file(file: Path, place: Place) -> None:
+    """Return where SQLite's file may go; the one in the directory was looked at with the rest."""
+    if not place.replace and file.parent != place.data and file.exists() and file.stat().st_size:
+        raise Conflict(
+            f"the database {file} is not empty, and the backup says that it is its own",
+            "Give --replace to throw away what is there, or name another database in"
+            " DEPLOY_SERVER_DATABASE_URL",
+        )
+
+
 def _refuse_tables(connection: Connection, place: Place) -> None:
     if not place.replace:
         where = make_url(connection.engine.url).render_as_string()
@@ -320,8 +334,14 @@ def _finish(connection: Connection, manifest: Manifest, now: datetime, actor: st
         session.commit()
 
 
-def _hand_over(area: Path, data: Path) -> None:
-    """Give what root restored to whom the data directory belongs."""
-    owner = owner_for(data)
+def _hand_over(path: Path, folder: Path) -> None:
+    """Give what root restored to whom the folder belongs."""
+    owner = owner_for(folder)
     if owner is not None:
-        give(area / "new", owner)
+        give(path, owner)
+
+
+def _hand_over_outside(journal: Journal) -> None:
+    for file in map(Path, journal.litter):
+        if file.exists():
+            _hand_over(file, file.parent)
