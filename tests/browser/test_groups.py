@@ -1,0 +1,57 @@
+"""A dynamic group gives a new computer its packages; a tag set in the console puts one into it."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_main_job import PATIENCE_MS, log_in
+from tests.support.agent import TrancheAgent
+from tests.support.server import RunningServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+
+def test_a_new_computer_gets_what_its_group_has(
+    page: Page, server: RunningServer, tmp_path: Path
+) -> None:
+    ran = tmp_path / "ran"
+    command = ("--os", "any", "--action", "execute", "--command", f"echo done >> '{ran}'")
+    package_id = server.publish("Greeting", *command)
+    log_in(page, server)
+
+    # A group of a search, made and given the package before any computer is in it.
+    page.goto(f"{server.https}/groups")
+    page.get_by_label("Name").fill("Pilots")
+    page.get_by_label("All that match a search, now and later").check()
+    page.get_by_role("combobox", name="Expression of the group").fill("tag = PILOT")
+    page.get_by_role("button", name="Make the group").click()
+    expect(page.get_by_role("heading", name="Pilots")).to_be_visible(timeout=PATIENCE_MS)
+    group_url = page.url
+    page.get_by_role("main").get_by_role("link", name="Deploy").click()
+    page.locator(".pick", has_text="Greeting").get_by_role("checkbox").check()
+    deploy = page.get_by_role("button", name="Deploy to 0 computers")
+    expect(deploy).to_be_enabled(timeout=PATIENCE_MS)
+    deploy.click()
+    expect(page.get_by_role("heading", name="Greeting")).to_be_visible(timeout=PATIENCE_MS)
+
+    # One computer brings the tag; another one is given it here.
+    pilot = TrancheAgent(tmp_path / "a", server.agent_url, server.ca_file, "--tag", "PILOT")
+    other = TrancheAgent(tmp_path / "b", server.agent_url, server.ca_file)
+    pilot.once()
+    other.once()
+    page.goto(f"{server.https}/computers?q=device_id+%3D+{other.device_id}")
+    page.get_by_label("Tick every computer of this page").check()
+    page.get_by_role("button", name="Tag…").click()
+    page.get_by_label("Tag", exact=True).fill("PILOT")
+    page.get_by_role("button", name="Set the tag of 1 computer").click()
+    expect(page.get_by_text("1 computer now has the tag PILOT.")).to_be_visible(timeout=PATIENCE_MS)
+
+    pilot.once()
+    other.once()
+    assert ran.read_text() == "done\ndone\n"
+    for agent in (pilot, other):
+        assert server.status(package_id, agent.device_id) == "SUCCESS"
+    page.goto(group_url)
+    expect(page.get_by_role("heading", name="2 members")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("main")).to_contain_text("100 %")
