@@ -193,8 +193,7 @@ def _check_space(target: Path, total: int) -> None:
 def _appearing(target: Path) -> Iterator[BinaryIO]:
     """A file that only its owner reads and that takes its name when the block ends well."""
     temporary = target.with_name(f".{target.name}.part")
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    with os.fdopen(os.open(temporary, flags, 0o600), "r+b") as file:
+    with os.fdopen(_open_own(temporary), "r+b") as file:
         try:
             # One that a killed backup left is taken over; one that is being written is not.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -212,3 +211,15 @@ def _appearing(target: Path) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
             raise
     sync_folder(target.parent)
+
+
+def _open_own(path: Path) -> int:
+    """Open a file for writing, or make it; one of somebody else's would let them read it all."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    if (owner := os.fstat(descriptor).st_uid) == os.geteuid():
+        return descriptor
+    os.close(descriptor)
+    raise Conflict(
+        f"{path} is the user {owner}'s, who could read every key in the backup",
+        "Name a private folder, or remove that file",
+    )

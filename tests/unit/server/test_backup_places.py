@@ -44,3 +44,16 @@ def test_a_database_elsewhere_belongs_to_whom_its_folder_belongs(
     monkeypatch.setattr(restoring, "give", lambda path, _owner: given.append(path))
     cli.ok("restore", tmp_path / "b.tar", "--replace")
     assert given == [tmp_path / "data/.restore/new", database.with_name(".tranche.db.restored")]
+
+
+def test_a_file_that_somebody_else_laid_there_is_not_filled(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid = tmp_path / ".b.tar.part"
+    laid.touch()
+    monkeypatch.setattr(os, "geteuid", lambda: laid.stat().st_uid + 1)
+    said = Cli(tmp_path / "data")("backup", "-o", tmp_path / "b.tar")
+    assert said.status == 1
+    assert f"{laid} is the user {laid.stat().st_uid}'s" in said.err
+    assert laid.read_bytes() == b""
+    assert not (tmp_path / "b.tar").exists()
