@@ -11,7 +11,7 @@ from tests.support.archives import tar_gz
 from tests.support.nginx import Nginx
 from tests.support.server import RunningServer
 
-_WHY = "every fragment passes through Python; nginx in front takes them over (README)"
+_WHY = "granian sends them; nginx in front takes them over (examples/production)"
 
 
 def fragments(server: RunningServer, folder: Path, *, quick: bool) -> Iterator[Result]:
