@@ -166,8 +166,13 @@ _NO_CACHE = "no-cache"
 #: What messages are counted as.
 _KINDS = {Prolog: "prolog", Inventory: "inventory", DownloadReport: "report"}
 
-# What thousands are told in the same words is packed once.
-_packed = lru_cache(maxsize=256)(pack)
+# What thousands are told in the same words is packed once; an offer is one computer's.
+_SAME_MAX = 2048
+_same = lru_cache(maxsize=256)(pack)
+
+
+def _packed(xml: bytes, envelope: Envelope) -> bytes:
+    return _same(xml, envelope) if len(xml) <= _SAME_MAX else pack(xml, envelope)
 
 
 def _refused_agent(call: Call) -> Reply:
