@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import ResultClass
@@ -78,7 +78,6 @@ def stuck_counts(
         number = session.scalar(
             select(func.count())
             .select_from(Assignment)
-            .join(Computer, Computer.id == Assignment.computer_id)
             .where(*_conditions(session, kind, now, perimeter))
         )
         if number:
@@ -97,8 +96,7 @@ def stuck_page(
 ) -> StuckPage:
     """Return the rows behind a count of `stuck_counts`, the oldest first, with their reasons."""
     conditions = _conditions(session, kind, now, perimeter)
-    joined = select(Assignment.id).join(Computer, Computer.id == Assignment.computer_id)
-    total = session.scalar(select(func.count()).select_from(joined.where(*conditions).subquery()))
+    total = session.scalar(select(func.count()).select_from(Assignment).where(*conditions))
     rows = session.execute(
         select(
             Computer.id,
@@ -138,17 +136,26 @@ def _conditions(
 ) -> list[ColumnElement[bool]]:
     hours = MISSED_CONTACTS * int(get_setting(session, "PROLOG_FREQ").value)
     overdue = now - timedelta(hours=hours)
-    heard = Computer.last_contact >= overdue
-    unheard = or_(Computer.last_contact.is_(None), Computer.last_contact < overdue)
+    silent = or_(Computer.last_contact.is_(None), Computer.last_contact < overdue)
+    # Sets of computers that every row is looked up in: joined, each row would cost a computer.
+    unheard = select(Computer.id).where(silent)
     open_class, since, contact = {
-        Kind.OUT_OF_REACH: (ResultClass.WAITING, overdue, unheard),
-        Kind.LOST: (ResultClass.NOTIFIED, overdue, unheard),
-        Kind.SILENT: (ResultClass.NOTIFIED, now - PATIENCE, heard),
+        Kind.OUT_OF_REACH: (ResultClass.WAITING, overdue, Assignment.computer_id.in_(unheard)),
+        Kind.LOST: (ResultClass.NOTIFIED, overdue, Assignment.computer_id.in_(unheard)),
+        Kind.SILENT: (
+            ResultClass.NOTIFIED,
+            now - PATIENCE,
+            Assignment.computer_id.not_in(unheard),
+        ),
     }[kind]
-    return [
-        Assignment.status_class == open_class,
+    found: list[ColumnElement[bool]] = [
+        Assignment.status_class == literal(int(open_class), literal_execute=True),
+        Assignment.status_class < literal(int(ResultClass.SUCCESS), literal_execute=True),
         Assignment.since < since,
         Assignment.cleared_at.is_(None),
         contact,
-        *within(perimeter),
     ]
+    inside = within(perimeter)
+    if inside:
+        found.append(Assignment.computer_id.in_(select(Computer.id).where(*inside)))
+    return found

@@ -2,13 +2,16 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, SmallInteger, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, SmallInteger, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from deploy_server.storage.models.base import Base, big_integer
 from deploy_server.storage.models.computers import Computer
 from deploy_server.storage.models.packages import Activation, Package
 from deploy_server.storage.types import Key
+
+#: Of a row that waits or was told; spelled out for partial indexes.
+OPEN = text("cleared_at IS NULL AND status_class < 2")
 
 
 class Assignment(Base):
@@ -27,6 +30,14 @@ class Assignment(Base):
         Index("ix_assignment_group_id", "group_id", "package_id"),
         Index("ix_assignment_since", "status_class", "since"),
         Index("ix_assignment_activation_id", "activation_id"),
+        Index(
+            "ix_assignment_open_since",
+            "status_class",
+            "since",
+            "computer_id",
+            sqlite_where=OPEN,
+            postgresql_where=OPEN,
+        ),
     )
 
     id: Mapped[int] = mapped_column(big_integer(), primary_key=True)
