@@ -81,15 +81,16 @@ def package_page(
         raise SpecError("sort", f"packages cannot be sorted by {sort[:40]!r}", _sorts())
     everything = session.scalars(select(Package).where(*listed(deleted=deleted))).all()
     found = [each for each in everything if _matches(each, fold(query))]
-    counts: dict[int, PackageStatus] = {}
     if sort in _BY_COUNT:
-        counts = _count(session, found, now, perimeter)
-        found.sort(key=lambda each: _number(counts[each.id], sort), reverse=descending)
+        ids = [each.id for each in found]
+        which = _BY_COUNT[sort]
+        numbers = status.class_counts(session, ids, which, now=now, perimeter=perimeter)
+        found.sort(key=lambda each: numbers[each.id], reverse=descending)
     else:
         found.sort(key=_BY_PACKAGE[sort], reverse=descending)
     page = max(1, min(page, -(-len(found) // page_size)))
     shown = found[(page - 1) * page_size : page * page_size]
-    counts = counts or _count(session, shown, now, perimeter)
+    counts = _count(session, shown, now, perimeter)
     activations = _activations(session, shown)
     rows = tuple(PackageRow(each, activations.get(each.id, 0), counts[each.id]) for each in shown)
     return PackagePage(rows, len(found), page, page_size, len(everything))
@@ -113,10 +114,6 @@ def _count(
 ) -> dict[int, PackageStatus]:
     ids = [each.id for each in found]
     return status.package_statuses(session, ids, now=now, perimeter=perimeter)
-
-
-def _number(counts: PackageStatus, sort: str) -> int:
-    return counts.by_class.get(_BY_COUNT[sort], 0)
 
 
 def _activations(session: Session, found: Iterable[Package]) -> dict[int, int]:

@@ -11,7 +11,12 @@ from deploy_server.services.status.computer import (
     computer_history,
     contact_rhythm,
 )
-from deploy_server.services.status.counts import package_status, package_statuses, statistics
+from deploy_server.services.status.counts import (
+    class_counts,
+    package_status,
+    package_statuses,
+    statistics,
+)
 from deploy_server.services.status.lists import each_result, results
 from deploy_server.services.status.retention import sweep_results
 from deploy_server.services.status.validation import validate
@@ -40,6 +45,7 @@ __all__ = [
     "Slice",
     "Validation",
     "Wanted",
+    "class_counts",
     "computer_deployments",
     "computer_history",
     "contact_rhythm",

@@ -87,6 +87,8 @@ def test_every_count_is_the_length_of_its_list(
     for each in ResultClass:
         found = _list(session, package, perimeter, status_class=each)
         assert counts.by_class[each] == len(found)
+        one = status.class_counts(session, [package.id], each, now=START, perimeter=perimeter)
+        assert one == {package.id: len(found)}
     by_status = status.statistics(session, package.id, now=START, perimeter=perimeter)
     assert {each.key: each.total for each in by_status} == counts.by_status
     by_group = status.statistics(session, package.id, by="group", now=START, perimeter=perimeter)
