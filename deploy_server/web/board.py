@@ -6,9 +6,10 @@ Whoever is asked for /metrics adds up all rows. Rows of workers that have ended 
 they counted has happened.
 """
 
-import multiprocessing
+import fcntl
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from mmap import mmap
@@ -117,15 +118,22 @@ class Board:
     """The rows of all processes that are forked from this one."""
 
     def __init__(self) -> None:
-        # Pages that nobody wrote to take no memory.
-        self._numbers = memoryview(mmap(-1, (1 + ROWS * _ROW) * _NUMBER)).cast("d")
-        self._lock = multiprocessing.get_context("fork").Lock()
+        size = (1 + ROWS * _ROW) * _NUMBER
+        # A file in memory and not on a disk; pages that nobody wrote to take none.
+        self._file = os.memfd_create("requests", os.MFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._file)
+        os.ftruncate(self._file, size)
+        self._numbers = memoryview(mmap(self._file, size)).cast("d")
 
     def claim(self) -> Row:
         """Return a row for the process that calls this."""
-        with self._lock:
+        # Between processes; one that dies lets go of it.
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        try:
             number = int(self._numbers[0])
             self._numbers[0] = number + 1
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
         begin = 1 + number % ROWS * _ROW
         return Row(self._numbers[begin : begin + _ROW])
 
