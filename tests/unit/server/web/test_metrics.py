@@ -1,20 +1,24 @@
 """/metrics: who may read it, and that it counts what happened, in a form Prometheus reads."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
 from deploy_agent.wire.envelope import Envelope, pack
 from deploy_agent.wire.messages import DownloadReport, Prolog
+from deploy_server.config import ServerConfig
 from deploy_server.storage.database import session_factory
 from deploy_server.web.app import create_app
 from deploy_server.web.board import ROWS, Board
+from deploy_server.web.database import db
 from tests.support import factories as make
 from tests.support.apps import OCS, Site, make_site
 from tests.support.console import BASE
@@ -24,6 +28,21 @@ from tests.support.console import BASE
 def site(engine: Engine, database_url: str, tmp_path: Path) -> Iterator[Site]:
     with make_site(tmp_path / "data", database_url, session_factory(engine)) as site:
         yield site
+
+
+@pytest.fixture
+def app() -> Iterator[Callable[..., Flask]]:
+    """More applications; their connections go with the test."""
+    made: list[Flask] = []
+
+    def make_app(config: ServerConfig, **options: Any) -> Flask:
+        made.append(create_app(config, **options))
+        return made[-1]
+
+    yield make_app
+    for each in made:
+        with each.app_context():
+            db.engine.dispose()
 
 
 def samples(client: FlaskClient) -> dict[tuple[str, ...], float]:
@@ -98,34 +117,34 @@ def test_strangers_learn_nothing(site: Site) -> None:
     assert ask(site, "192.0.2.1", Authorization="Bearer only Prometheus knows this") == 200
 
 
-def test_plain_http_has_none_of_it(site: Site) -> None:
-    client = create_app(site.config, scheme="http").test_client()
+def test_plain_http_has_none_of_it(site: Site, app: Callable[..., Flask]) -> None:
+    client = app(site.config, scheme="http").test_client()
     for path in ("/metrics", "/readyz", "/healthz"):
         assert client.get(path).status_code == 404
 
 
-def test_the_database_may_be_away(site: Site) -> None:
+def test_the_database_may_be_away(site: Site, app: Callable[..., Flask]) -> None:
     url = "postgresql+psycopg://nobody@127.0.0.1:1/x"
-    app = create_app(replace(site.config, database_url=url))
-    found = samples(app.test_client())
+    client = app(replace(site.config, database_url=url)).test_client()
+    found = samples(client)
     assert found["tranche_database_up",] == 0
     assert ("tranche_packages",) not in found
-    answer = app.test_client().get("/readyz", base_url=BASE)
+    answer = client.get("/readyz", base_url=BASE)
     assert (answer.status_code, "database: not ready" in answer.text) == (503, True)
     assert "127.0.0.1" not in answer.text
-    assert app.test_client().get("/healthz", base_url=BASE).status_code == 200
-    only = app.test_client().get("/readyz?face=files", base_url=BASE)
+    assert client.get("/healthz", base_url=BASE).status_code == 200
+    only = client.get("/readyz?face=files", base_url=BASE)
     assert (only.status_code, only.text) == (200, "packages: ok\n")
 
 
-def test_each_face_is_ready_by_itself(site: Site) -> None:
+def test_each_face_is_ready_by_itself(site: Site, app: Callable[..., Flask]) -> None:
     client = site.client
     assert client.get("/readyz", base_url=BASE).text == "database: ok\npackages: ok\nstorage: ok\n"
     site.config.download.rmdir()
     assert client.get("/readyz?face=comm", base_url=BASE).status_code == 200
     assert client.get("/readyz?face=files", base_url=BASE).status_code == 503
     assert client.get("/readyz?face=nose", base_url=BASE).status_code == 400
-    alone = create_app(site.config, faces=("comm",)).test_client()
+    alone = app(site.config, faces=("comm",)).test_client()
     assert alone.get("/readyz", base_url=BASE).text == "database: ok\n"
     assert alone.get("/readyz?face=admin", base_url=BASE).status_code == 404
 
@@ -164,11 +183,11 @@ def test_more_processes_than_rows_lose_nothing() -> None:
     assert info.classes[-1] == ROWS + 3
 
 
-def test_a_trusted_proxy_names_who_asks(site: Site) -> None:
+def test_a_trusted_proxy_names_who_asks(site: Site, app: Callable[..., Flask]) -> None:
     config = replace(
         site.config, trusted_proxies=("127.0.0.1", "10.0.0.0/8"), metrics_allow=("192.0.2.0/24",)
     )
-    client = create_app(config).test_client()
+    client = app(config).test_client()
 
     def ask(address: str, said: str) -> int:
         headers = {"X-Forwarded-For": said, "User-Agent": OCS}
