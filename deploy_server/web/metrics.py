@@ -88,7 +88,7 @@ def _is_allowed() -> bool:
     if given.startswith("Bearer "):
         token = _token()
         return bool(token) and hmac.compare_digest(given[7:].strip().encode(), token)
-    if FORWARDED not in request.environ and any(map(request.headers.get, _PROXY_HEADERS)):
+    if not request.environ.get(FORWARDED) and any(map(request.headers.get, _PROXY_HEADERS)):
         return False
     return contains(networks(services().config.metrics_allow), request.remote_addr or "")
 

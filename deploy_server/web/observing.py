@@ -102,9 +102,10 @@ class Observed:
         given = ""
         address = environ.get("REMOTE_ADDR", "")
         if self._watch.trusts(address):
-            environ[FORWARDED] = True
             said = environ.get("HTTP_X_FORWARDED_FOR", "")
             environ["REMOTE_ADDR"] = self._watch.client(address, said)
+            # A proxy that says nothing of whom it asks for is not who asks.
+            environ[FORWARDED] = bool(said)
             given = environ.get("HTTP_X_REQUEST_ID", "")
         environ[REQUEST_ID] = number = self._watch.begin(given)
 

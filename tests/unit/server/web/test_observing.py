@@ -2,9 +2,11 @@
 
 import logging
 import re
+from dataclasses import replace
 
 import pytest
 
+from deploy_server.web.app import create_app
 from tests.support.console import BASE, Browser, Console
 
 NUMBER = re.compile(r"[0-9a-f]{8}-[0-9]+\Z")
@@ -53,3 +55,15 @@ def test_only_a_trusted_proxy_gives_numbers(console: Console) -> None:
     headers = {"X-Request-Id": "a-proxy-s-own-number"}
     answer = console.app.test_client().get("/nothing", base_url=BASE, headers=headers)
     assert answer.headers["X-Request-Id"] != headers["X-Request-Id"]
+
+
+def test_a_trusted_proxy_that_names_nobody_is_not_who_asks(console: Console) -> None:
+    client = create_app(replace(console.config, trusted_proxies=("127.0.0.1",))).test_client()
+
+    def measure(**headers: str) -> int:
+        return client.get("/metrics", base_url=BASE, headers=headers).status_code
+
+    assert measure() == 200  # this machine
+    assert measure(Via="1.1 proxy") == 403
+    assert measure(**{"X-Real-IP": "198.51.100.7"}) == 403
+    assert measure(**{"X-Real-IP": "127.0.0.1", "X-Forwarded-For": "127.0.0.1"}) == 200
