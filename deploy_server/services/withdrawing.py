@@ -114,6 +114,12 @@ def remember(
     Returns:
         How many there are.
     """
+    under_way = [
+        *conditions,
+        Assignment.cleared_at.is_(None),
+        Assignment.status_class.in_((ResultClass.WAITING, ResultClass.NOTIFIED)),
+    ]
+    _wait_for_contacts(session, under_way)
     rows: Any = (
         select(
             Assignment.computer_id.label("computer_id"),
@@ -133,6 +139,17 @@ def remember(
         .order_by(Assignment.computer_id)
     )
     return insert_missing_from(session, Withdrawal, rows)
+
+
+def _wait_for_contacts(session: Session, conditions: Sequence[ColumnElement[bool]]) -> None:
+    """Let nobody be told from here on, and wait for whoever is being told right now."""
+    if session.get_bind().dialect.name == "sqlite":
+        return  # a transaction that writes is alone there
+    # In the order of `assign`, so that two never wait for each other in a circle.
+    order = Assignment.computer_id, Assignment.package_id
+    rows = select(Assignment.id).where(*conditions).order_by(*order)
+    locked = rows.with_for_update(of=Assignment).subquery()
+    session.execute(select(func.count()).select_from(locked))
 
 
 def can_be_told() -> ColumnElement[bool]:

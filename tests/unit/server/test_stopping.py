@@ -1,11 +1,15 @@
 """Stopping a package: whoever has not begun it never does, and the agents' words are counted."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, event, func, select
 from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import NotFound
 from deploy_server.services import assigning, audit, status, withdrawing
+from deploy_server.storage.database import session_factory
 from deploy_server.storage.models import Activation, Computer, GroupAssignment, Withdrawal
 from tests.support.clock import START
 from tests.support.factories import (
@@ -111,3 +115,31 @@ def test_all_that_failed_run_again(session: Session, site: Activation) -> None:
     assert "ERR_X" not in counts(session, site)
     found = audit.each_entry(session, audit.Filter(action="package.assign_again"))
     assert ['"failed":"any"' in each.after for each in found] == [True, False]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_whoever_is_being_told_is_told_to_drop_it(engine: Engine) -> None:
+    sessions = session_factory(engine)
+    with sessions.begin() as session:
+        row = make_assignment(session, make_computer(session, **OURS))
+    is_there = threading.Event()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def notice(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FOR UPDATE" in statement or "SET cleared_at" in statement:
+            is_there.set()
+
+    def stop() -> assigning.Stop:
+        with sessions.begin() as session:
+            return assigning.stop(session, row.package_id, actor="Marie", now=START)
+
+    with sessions() as contact, ThreadPoolExecutor(1) as pool:
+        told = contact.get_one(type(row), row.id)
+        told.status, told.status_class = "NOTIFIED", 1
+        contact.flush()
+        stopping = pool.submit(stop)
+        assert is_there.wait(20)
+        contact.commit()
+        stopping.result()
+    with sessions() as session:
+        assert withdrawing.words(session, row.package_id) == {"": 1}
