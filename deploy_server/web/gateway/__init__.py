@@ -174,6 +174,7 @@ class Gateway:
                 opened = short
             else:
                 opened = await loop.run_in_executor(self._pool, short)
+        exchange.request_id = opened.request_id
         if self._is_retiring:
             opened.headers.append((b"connection", b"close"))
         if opened.file is None:

@@ -43,6 +43,7 @@ class Answer:
         head: the body, or its first piece.
         rest: what makes the rest of the body; None where `head` is all of it.
         file: the path of the file that is the body, if it is one.
+        request_id: the number of its request, '' where whoever asked knows it otherwise.
     """
 
     def __init__(self, status: int, headers: Headers) -> None:
@@ -51,6 +52,7 @@ class Answer:
         self.head = b""
         self.rest: Iterator[bytes] | None = None
         self.file: str | None = None
+        self.request_id = ""
         self._close: Callable[[], object] = lambda: None
 
     def fill(self, body: Iterable[bytes]) -> None:

@@ -31,6 +31,7 @@ def answer(status: int, body: bytes, headers: Headers, number: str) -> Answer:
         number: the request's; whoever is refused is told it.
     """
     made = Answer(status, [(b"content-length", b"%d" % len(body)), *headers])
+    made.request_id = number
     if status >= 400:
         made.headers.append((b"x-request-id", number.encode()))
     made.head = body

@@ -62,6 +62,7 @@ class FileShortcut:
             status, text = told_to_machines(error, f"GET {scope['path']}")
             plain = [(b"content-type", b"text/plain; charset=utf-8"), _NOSNIFF]
             made, size = answer(status, text.encode(), plain, number), len(text)
+        made.request_id = number
         counted = "fragment" if kind is FRAGMENT else "fragment_list"
         self._watch.row.count(counted, made.status, time.perf_counter() - began, size)
         return made

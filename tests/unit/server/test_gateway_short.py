@@ -51,6 +51,7 @@ class Way:
 def _answer(body: bytes) -> Answer:
     answer = Answer(200, [(b"content-length", b"%d" % len(body))])
     answer.head = body
+    answer.request_id = "a-1"
     return answer
 
 
@@ -109,3 +110,11 @@ def test_few_long_messages_are_read_at_a_time_and_hold_up_no_short_ones(
     asyncio.run(all_of_them())
     assert [each.body for each in long] == [b"long"] * len(long)
     assert way.at_once == LONG
+
+
+def test_its_line_has_the_number_of_the_request(way: Way, caplog: pytest.LogCaptureFixture) -> None:
+    gateway = Gateway(echo, threads=1, spool_bytes=10**6, access_log=True, shortcuts=[way])
+    with caplog.at_level("INFO", "tranche.access"):
+        asyncio.run(ask(gateway, post(10), post(10, "/later")))
+    gateway.close()
+    assert [record.__dict__["request_id"] for record in caplog.records] == ["a-1", "a-1"]

@@ -72,6 +72,7 @@ def test_both_ways_answer_alike(site: Site, known: bool) -> None:
         told = {each.lower(): value for each, value in flask.headers if each != "Date"}
         numbers = headers.pop("x-request-id", ""), told.pop("x-request-id", "")
         assert (numbers[0] != "") is (numbers[1] != "")
+        assert short.request_id
         assert headers == told
 
 
