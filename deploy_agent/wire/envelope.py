@@ -52,6 +52,17 @@ def unpack(body: bytes, *, limit: int = terms.MESSAGE_MAX) -> tuple[bytes, Envel
     return data, envelope
 
 
+def is_longer(body: bytes, size: int) -> bool:
+    """Whether the message inside `body` has more than `size` bytes; no more are inflated."""
+    try:
+        unpack(body, limit=size)
+    except TooLargeError:
+        return True
+    except FramingError:
+        return False
+    return False
+
+
 def pack(data: bytes, envelope: Envelope = Envelope.ZLIB) -> bytes:
     """Return `data` compressed as `envelope` says."""
     if envelope is Envelope.PLAIN:

@@ -54,6 +54,10 @@ class Shortcut(Protocol):
         """Whether a request is for here; `length` of its body, in bytes."""
         ...
 
+    def is_long(self, body: bytes) -> bool:
+        """Whether it takes long to read; asked where everybody waits for the answer."""
+        ...
+
     def open(self, scope: Scope, body: bytes) -> Answer | Callable[[], Answer]:
         """Return the answer, or what is left to do for it; that may wait for others."""
         ...
@@ -161,7 +165,7 @@ class Gateway:
     async def _send_short(self, shortcut: Shortcut, exchange: Exchange, body: Body) -> None:
         loop = asyncio.get_running_loop()
         data = body.stream.read()
-        if len(data) > SHORT:
+        if shortcut.is_long(data):
             # What is long to read must not hold up those who only have a short question; and it
             # takes a lot of memory until it is done, so few are begun at a time.
             opened = await loop.run_in_executor(

@@ -50,6 +50,10 @@ class FileShortcut:
             and self._store.path(int(package), name) is not None
         )
 
+    def is_long(self, _body: bytes) -> bool:
+        """Whether it takes long to read; there is nothing to read."""
+        return False
+
     def open(self, scope: Scope, _body: bytes) -> Answer:
         """Return the file, or why it is not there."""
         began = time.perf_counter()

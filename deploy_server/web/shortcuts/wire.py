@@ -4,7 +4,9 @@ import logging
 import time
 from collections.abc import Callable
 
+from deploy_agent.wire.envelope import is_longer
 from deploy_server.web.errors import told_to_machines
+from deploy_server.web.gateway import SHORT
 from deploy_server.web.gateway.answer import Answer, Headers
 from deploy_server.web.gateway.exchange import Scope
 from deploy_server.web.observing import Watch
@@ -12,6 +14,9 @@ from deploy_server.web.shortcuts.asking import answer, header, who
 from deploy_server.web.wire import PATH, Call, Reply, Wire
 
 log = logging.getLogger(__name__)
+
+#: Bytes of a message, inflated, that are read in no time.
+_INFLATED = 64 * 1024
 
 
 class WireShortcut:
@@ -33,6 +38,10 @@ class WireShortcut:
     def takes(self, scope: Scope, length: int) -> bool:
         """Whether a request is for here; `length` of its body, in bytes."""
         return scope["path"] == PATH and scope["method"] == "POST" and length <= self._wire.body_max
+
+    def is_long(self, body: bytes) -> bool:
+        """Whether it takes long to read: a few bytes may be a thousand times as many, inflated."""
+        return len(body) > SHORT or is_longer(body, _INFLATED)
 
     def open(self, scope: Scope, body: bytes) -> Answer | Callable[[], Answer]:
         """Return the answer, or what is left to do for it; that may wait for others."""

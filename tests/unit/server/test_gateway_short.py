@@ -34,6 +34,9 @@ class Way:
     def takes(self, scope: Scope, length: int) -> bool:
         return scope["method"] == "POST" and length < 10 * SHORT
 
+    def is_long(self, body: bytes) -> bool:
+        return len(body) > SHORT
+
     def open(self, scope: Scope, body: bytes) -> Answer | Callable[[], Answer]:
         if scope["path"] == "/later":
             return lambda: _answer(b"later")

@@ -1,5 +1,6 @@
 """The short way to the wire: its answers are the ones that Flask would give."""
 
+import gzip
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -101,6 +102,15 @@ def test_only_messages_go_the_short_way(
     site: Site, values: dict[str, Any], length: int, takes: bool
 ) -> None:
     assert shortcut(site).takes(scope(**values), length) is takes
+
+
+def test_a_few_bytes_that_become_many_hold_nobody_up(site: Site) -> None:
+    way = shortcut(site)
+    many = b"<REQUEST>" + b"<A/>" * 100_000 + b"</REQUEST>"
+    for body in (zlib.compress(many), gzip.compress(many), many, zlib.compress(many)[:500]):
+        assert way.is_long(body)
+    for body, _ in MESSAGES.values():
+        assert way.is_long(body) is (body is MESSAGES["too much"][0])
 
 
 @pytest.mark.parametrize(
