@@ -219,13 +219,19 @@ def iter_computers(
         SearchError: as `search_computers`.
     """
     clause = search_clause(session, expression, now)
-    rows = session.execute(
+    statement = (
         select(*_COLUMNS)
         .where(clause, *within(perimeter))
         .order_by(Computer.name_key, Computer.id)
         .execution_options(yield_per=_STREAMED)
     )
-    return (ComputerRow(*row) for row in rows)
+
+    def read() -> Iterator[ComputerRow]:
+        # Begun with the first row, closed with the last one that is read: PostgreSQL's cursor.
+        with session.execute(statement) as rows:
+            yield from (ComputerRow(*row) for row in rows)
+
+    return read()
 
 
 def get_computer(session: Session, device_id: str, *, perimeter: Perimeter = None) -> ComputerRow:

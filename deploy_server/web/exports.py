@@ -1,26 +1,35 @@
 """Lists as CSV: sent while they are read, with cells that no spreadsheet takes for formulas."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
 from flask import Response
 from sqlalchemy.orm import Session
 
 from deploy_server.storage.types import utc_text
+from deploy_server.web.database import reading_session
 from deploy_server.web.formats import csv_line, defused
 
 
 def csv_response(
-    session: Session, name: str, columns: Sequence[str], rows: Iterable[Iterable[object]]
+    name: str,
+    columns: Sequence[str],
+    find: Callable[[Session], Iterable[Iterable[object]]],
 ) -> Response:
     """Return a file for download.
 
     Args:
-        session: what `rows` are read from; closed at the end.
         name: of the file.
         columns: its first line.
-        rows: a cell for each column; times are written in UTC, None as nothing.
+        find: gives the rows, read from a session of their own: a cell for each column; times are
+            written in UTC, None as nothing. It refuses before the first row.
     """
+    session = reading_session()
+    try:
+        rows = find(session)
+    except BaseException:
+        session.close()  # nobody will read from it
+        raise
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(_lines(session, columns, rows), headers=headers, mimetype="text/csv")
 

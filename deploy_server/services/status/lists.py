@@ -84,8 +84,14 @@ def each_result(
         SpecError: field `when`.
     """
     found = _found(session, package_id, wanted, now, perimeter).subquery()
-    rows = session.execute(select(found).execution_options(yield_per=PAGE_SIZE_MAX))
-    return (_row(row) for row in rows)
+
+    def read() -> Iterator[ResultRow]:
+        # Begun with the first row: a cursor that nobody reads stays open.
+        streamed = select(found).execution_options(yield_per=PAGE_SIZE_MAX)
+        with session.execute(streamed) as rows:
+            yield from map(_row, rows)
+
+    return read()
 
 
 def _found(

@@ -1,9 +1,11 @@
 """Packages: the list, one of them, deletion, export."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 
 from deploy_agent.wire.fragment import INFO_FILE
 from deploy_agent.wire.result import ResultClass
@@ -14,7 +16,7 @@ from deploy_server.services import activation, packages, status
 from deploy_server.services.package_list import package_page
 from deploy_server.services.packages import Impact, PackageRow
 from deploy_server.storage.models import Package
-from deploy_server.web.database import db, reading_session
+from deploy_server.web.database import db
 from deploy_server.web.exports import csv_response
 from deploy_server.web.formats import class_slices, plural, slices
 from deploy_server.web.pages import PAGE_SIZE, listing, row_id
@@ -73,19 +75,22 @@ def export_list() -> ResponseReturnValue:
     """Send the list as CSV: all its pages, as they are filtered and sorted."""
     deleted = request.args.get("deleted") == "1"
     asked = listing("created", descending=True)
-    session = reading_session()
-    page = package_page(
-        session,
-        now=services().now(),
-        query=asked.query,
-        deleted=deleted,
-        sort=asked.sort,
-        descending=asked.descending,
-        page_size=_EVERYTHING,
-        perimeter=person().perimeter,
-    )
+
+    def find(session: Session) -> Iterable[Iterable[object]]:
+        page = package_page(
+            session,
+            now=services().now(),
+            query=asked.query,
+            deleted=deleted,
+            sort=asked.sort,
+            descending=asked.descending,
+            page_size=_EVERYTHING,
+            perimeter=person().perimeter,
+        )
+        return map(_cells, page.rows)
+
     name = f"packages{'-deleted' if deleted else ''}-{services().now():%Y-%m-%d}.csv"
-    return csv_response(session, name, _COLUMNS, map(_cells, page.rows))
+    return csv_response(name, _COLUMNS, find)
 
 
 @blueprint.post("/purge")

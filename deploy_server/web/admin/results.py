@@ -1,16 +1,18 @@
 """Results of a package: lists behind counts, over time, by group; validating, running again."""
 
+from collections.abc import Iterable
 from typing import Any, cast, get_args
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import ResultClass, ResultCode
 from deploy_server.domain.errors import NotFound
 from deploy_server.services import assigning, packages, status, withdrawing
 from deploy_server.services.status import Validation
 from deploy_server.web import charts
-from deploy_server.web.database import db, reading_session
+from deploy_server.web.database import db
 from deploy_server.web.exports import csv_response
 from deploy_server.web.formats import CLASS_NAMES, class_slices, plural
 from deploy_server.web.pages import PAGE_SIZE, listing, row_id
@@ -83,16 +85,17 @@ def index(package_id: int) -> ResponseReturnValue:
 @needs(Right.READ)
 def export(package_id: int) -> ResponseReturnValue:
     """Send the list as CSV: all its pages."""
-    session = reading_session()
-    found = status.each_result(
-        session,
-        package_id,
-        now=services().now(),
-        wanted=_asked(),
-        perimeter=person().perimeter,
-    )
+    asked, perimeter = _asked(), person().perimeter
+
+    def find(session: Session) -> Iterable[Iterable[object]]:
+        now = services().now()
+        return map(
+            _cells,
+            status.each_result(session, package_id, now=now, wanted=asked, perimeter=perimeter),
+        )
+
     name = f"results-{package_id:010d}-{services().now():%Y-%m-%d}.csv"
-    return csv_response(session, name, _COLUMNS, map(_cells, found))
+    return csv_response(name, _COLUMNS, find)
 
 
 @blueprint.get("/time")

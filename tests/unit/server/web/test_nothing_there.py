@@ -129,3 +129,4 @@ def test_an_address_without_sense_is_answered(
             for name in QUERY:
                 answer = admin.get(path, query_string={name: value})
                 assert answer.status_code < 500, (path, name, answer.text[-600:])
+                answer.close()  # as every server does: what is sent while it is read ends
