@@ -219,19 +219,14 @@ def iter_computers(
         SearchError: as `search_computers`.
     """
     clause = search_clause(session, expression, now)
-    statement = (
-        select(*_COLUMNS)
-        .where(clause, *within(perimeter))
-        .order_by(Computer.name_key, Computer.id)
-        .execution_options(yield_per=_STREAMED)
-    )
+    wanted = select(*_COLUMNS).where(clause, *within(perimeter))
+    return _streamed(session, wanted.order_by(Computer.name_key, Computer.id))
 
-    def read() -> Iterator[ComputerRow]:
-        # Begun with the first row, closed with the last one that is read: PostgreSQL's cursor.
-        with session.execute(statement) as rows:
-            yield from (ComputerRow(*row) for row in rows)
 
-    return read()
+def _streamed(session: Session, wanted: Select[*tuple[Any, ...]]) -> Iterator[ComputerRow]:
+    # Begun with the first row, closed with the last one that is read: PostgreSQL's cursor.
+    with session.execute(wanted.execution_options(yield_per=_STREAMED)) as rows:
+        yield from (ComputerRow(*row) for row in rows)
 
 
 def get_computer(session: Session, device_id: str, *, perimeter: Perimeter = None) -> ComputerRow:
