@@ -12,6 +12,7 @@ import pytest
 from tests.support.clock import FakeClock
 from tests.support.databases import PostgresDatabases, SqliteDatabases
 from tests.support.lives import summary
+from tests.support.routes import compile_routes_once
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -28,6 +29,8 @@ hypothesis.settings.register_profile(
     "tranche", deadline=None, derandomize=bool(os.environ.get("CI"))
 )
 hypothesis.settings.load_profile("tranche")
+
+compile_routes_once()
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

@@ -19,6 +19,8 @@ from tests.support.hostile import DEVICE_ID, PROLOG, deep, entity_documents, mut
 from tests.support.server import RunningServer
 from tests.support.vectors import FOLDER, Exchange
 
+pytestmark = pytest.mark.slow
+
 MiB = 1024 * 1024
 REFUSALS = {400, 413}
 

@@ -15,6 +15,8 @@ from deploy_server.storage.models import Base
 from tests.support.console import Browser, Console, running_console
 from tests.support.factories import make_activation, make_assignment, make_computer, make_group
 
+pytestmark = pytest.mark.slow  # every route, with every kind of nonsense
+
 NOTHING = 77
 
 #: What a hurried person, a stale page or a bad script may send; no route takes all of it.

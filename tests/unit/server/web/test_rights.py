@@ -174,6 +174,7 @@ def test_the_table_names_every_route(console: Console) -> None:
     assert {name for name, _, _ in routes(console.app)} == set(LEAST) | PUBLIC
 
 
+@pytest.mark.slow  # every route
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_may_what_the_table_says_and_no_more(
     console: Console, things: Things, role: str
