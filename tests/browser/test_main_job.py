@@ -79,8 +79,8 @@ def test_from_login_to_success(
     picture(page, pictures, "package")
 
     page.get_by_role("link", name="Computers").first.click()
-    page.locator("input[name=q]").fill(f"device_id = {agent.device_id}")
-    page.locator("input[name=q]").press("Enter")
+    page.locator("#q").fill(f"device_id = {agent.device_id}")
+    page.locator("#q").press("Enter")
     page.get_by_role("main").get_by_role(
         "link", name=agent.device_id.rsplit("-", 6)[0]
     ).first.click()
