@@ -75,10 +75,10 @@ def metrics() -> Response:
     from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import choose_encoder
 
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector())
+    collected = CollectorRegistry(auto_describe=False)
+    collected.register(_Collector())
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    response = Response(encode(registry), content_type=content_type)
+    response = Response(encode(collected), content_type=content_type)
     response.headers["Cache-Control"] = "no-store"
     return response
 

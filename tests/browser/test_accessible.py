@@ -1,11 +1,11 @@
 """Every page by axe, light and dark, at 1280 px and on a phone: nothing found, nothing overflows.
 
-axe/ is axe-core 4.14.1 as its makers publish it, with its licences; only this test loads it.
+axe is the one that comes with axe-playwright-python.
 """
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
+from importlib.resources import files
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -18,7 +18,7 @@ from tests.support.server import RunningServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
-AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 PACKAGE = FIRST_PACKAGE + 3600
 PAGES = (
     "/",
