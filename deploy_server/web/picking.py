@@ -22,13 +22,13 @@ class Picked:
         whole: everything that the search finds, not the ticked rows.
         query: the search.
         ids: of the ticked rows.
-        expected: how many computers the person was shown; None before that.
+        expected: the seal of the computers that the person was shown; '' before that.
     """
 
     whole: bool
     query: str
     ids: tuple[int, ...]
-    expected: int | None
+    expected: str
 
     @classmethod
     def sent(cls, values: MultiDict[str, str]) -> "Picked":
@@ -37,7 +37,7 @@ class Picked:
             whole=bool(values.get("whole")),
             query=values.get("q", "").strip(),
             ids=tuple(values.getlist("computer", type=row_id)),
-            expected=values.get("expected", type=int),
+            expected=values.get("expected", ""),
         )
 
     @property
@@ -59,7 +59,19 @@ class Picked:
 
     def moved(self, now: Radius) -> str:
         """What to say where others match than the person was shown; '' where all is as it was."""
-        if not self.whole or self.expected == now.computers:
+        if not self.whole or self.expected == now.seal:
             return ""
-        before = plural(self.expected or 0, "computer")
-        return f"The search found {before} when you looked, and {now.computers:,} now."
+        return moved_sentence(self.expected, now.seal)
+
+
+def moved_sentence(shown: str, found: str) -> str:
+    """What to say where a search finds others than were shown; both as `fleet.seal` has them."""
+    before, after = _number(shown), _number(found)
+    if before == after:
+        return f"The search found {plural(before, 'computer')} when you looked, and others now."
+    return f"The search found {plural(before, 'computer')} when you looked, and {after:,} now."
+
+
+def _number(seal: str) -> int:
+    text = seal.partition("-")[0]
+    return int(text) if text.isdecimal() and len(text) < 10 else 0

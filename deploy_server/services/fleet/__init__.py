@@ -5,7 +5,7 @@ the tags a person is limited to, so that no id from elsewhere slips in.
 """
 
 from deploy_server.services.fleet.configuring import set_values
-from deploy_server.services.fleet.radius import Radius, device_ids, radius
+from deploy_server.services.fleet.radius import Radius, device_ids, radius, seal
 from deploy_server.services.fleet.tagging import set_tag
 
-__all__ = ["Radius", "device_ids", "radius", "set_tag", "set_values"]
+__all__ = ["Radius", "device_ids", "radius", "seal", "set_tag", "set_values"]

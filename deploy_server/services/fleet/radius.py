@@ -1,5 +1,6 @@
 """Whom an action would reach, before it happens."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Radius:
         tags: how many carry each tag, the most first; '' is none.
         groups: how many were put into each group by hand, the most first.
         examples: the first of them by name: id, name or device id.
+        seal: how many and which; others, if only as many others, have another one.
     """
 
     computers: int
@@ -40,6 +42,7 @@ class Radius:
     tags: Counts
     groups: Counts
     examples: tuple[tuple[int, str], ...]
+    seal: str
 
 
 def radius(
@@ -66,7 +69,26 @@ def radius(
         tags=tuple(tags.most_common()),
         groups=tuple(groups.most_common()),
         examples=tuple(examples[:EXAMPLES]),
+        seal=seal(session, selection, now=now, perimeter=perimeter),
     )
+
+
+def seal(
+    session: Session, selection: Selection, *, now: datetime, perimeter: Perimeter = None
+) -> str:
+    """Return what stands for exactly the computers of a selection: how many, and a digest.
+
+    Shape: 1204-5f0c9a3b8e7d6c5b
+
+    Raises:
+        As `radius`.
+    """
+    digest, number = hashlib.sha256(), 0
+    for clause in clauses(session, selection, now, perimeter):
+        ids = session.scalars(select(Computer.id).where(clause).order_by(Computer.id)).all()
+        digest.update("".join(f"{each}," for each in ids).encode())
+        number += len(ids)
+    return f"{number}-{digest.hexdigest()[:16]}"
 
 
 def device_ids(

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from werkzeug.datastructures import MultiDict
 
 from deploy_server.domain.errors import DeployError, SpecError
-from deploy_server.services import activation, assigning, groups
+from deploy_server.services import activation, assigning, fleet, groups
 from deploy_server.services.assigning import AssignResult, Selection, Standing
 from deploy_server.services.computers import get_computer_by_id
 from deploy_server.storage.models import Activation, Group, Package
@@ -20,6 +20,7 @@ from deploy_server.web.admin.computers import COMMON
 from deploy_server.web.database import db
 from deploy_server.web.formats import plural
 from deploy_server.web.pages import row_id
+from deploy_server.web.picking import moved_sentence
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
@@ -81,6 +82,11 @@ class Order:
     def seal(self) -> str:
         """What a preview was made for, so that nothing else is assigned under its name."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
+
+    @property
+    def finds(self) -> bool:
+        """Whether a search decides which computers, so that they may be others later."""
+        return self.target in ("search", "all")
 
     @property
     def complete(self) -> bool:
@@ -153,7 +159,7 @@ def index() -> ResponseReturnValue:
 def preview() -> ResponseReturnValue:
     """Show what an order would do; a part of the page."""
     order = Order.sent(request.form)
-    return render_template("deploy/preview.html", order=order, previews=_previews(order))
+    return render_template("deploy/preview.html", order=order, **_outlook(order))
 
 
 @blueprint.post("")
@@ -164,6 +170,9 @@ def assign() -> ResponseReturnValue:
     previewed = request.form.get("seal") == order.seal and order.complete
     if request.form.get("do") != "assign" or not previewed:
         return _page(order)
+    shown, found = request.form.get("found", ""), _found(order)
+    if shown != found:
+        return _page(order, moved=moved_sentence(shown, found)), 409
     session = db.session()
     done: list[tuple[Activation, AssignResult]] = []
     for each in _activations(order):
@@ -183,6 +192,21 @@ def assign() -> ResponseReturnValue:
     for each, result in done:
         flash(_report(each, result), "success" if result.assigned else "warning")
     return redirect(_afterwards(order, [each for each, _ in done]))
+
+
+def _found(order: Order) -> str:
+    """The seal of the computers that a search finds; '' where none decides, or it is wrong."""
+    if not (order.finds and order.complete):
+        return ""
+    now, perimeter = services().now(), person().perimeter
+    try:
+        return fleet.seal(db.session(), order.selection(), now=now, perimeter=perimeter)
+    except DeployError:
+        return ""  # the preview says what is wrong
+
+
+def _outlook(order: Order, moved: str = "") -> dict[str, Any]:
+    return {"previews": _previews(order), "found": _found(order), "moved": moved}
 
 
 def _previews(order: Order) -> list[Preview]:
@@ -244,7 +268,7 @@ def _afterwards(order: Order, done: list[Activation]) -> str:
     return url_for("console.packages.index")
 
 
-def _page(order: Order, package: int | None = None) -> str:
+def _page(order: Order, package: int | None = None, moved: str = "") -> str:
     session, now, perimeter = db.session(), services().now(), person().perimeter
     rows = activation.list_activations(session, package)
     # Loaded at once; else each row of the page would ask for its own.
@@ -261,6 +285,6 @@ def _page(order: Order, package: int | None = None) -> str:
         order=order,
         activations=sorted(rows, key=lambda each: each.id not in order.activations),
         ticked=ticked,
-        previews=_previews(order),
+        **_outlook(order, moved),
         **context,
     )

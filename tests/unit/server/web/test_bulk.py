@@ -1,6 +1,7 @@
 """One action on many computers: ticked rows or a whole result, shown first, inside one's tags."""
 
 import re
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -23,6 +24,15 @@ def ids(console: Console) -> list[int]:
 def tags(console: Console) -> list[str]:
     with console.sessions() as session:
         return list(session.scalars(select(Computer.tag).order_by(Computer.id)))
+
+
+def shown(browser: Browser, path: str, whole: dict[str, Any]) -> dict[str, Any]:
+    """What the form of the page sends about the computers that it showed."""
+    found = re.search(
+        r'name="expected" value="([^"]+)"', browser.get(path, query_string=whole).text
+    )
+    assert found
+    return {**whole, "expected": found.group(1)}
 
 
 def test_the_list_has_a_bar_for_rows_and_the_whole_result(admin: Browser, ids: list[int]) -> None:
@@ -54,15 +64,29 @@ def test_a_whole_result_is_tagged_as_it_was_shown(
     admin: Browser, console: Console, ids: list[int]
 ) -> None:
     whole = {"whole": "1", "q": "tag = LYON", "tag": "NICE"}
-    assert 'name="expected" value="2"' in admin.get("/computers/tag", query_string=whole).text
+    sent = shown(admin, "/computers/tag", whole)
     with console.session() as session:
         make_computer(session, tag="LYON")
-    answer = admin.post("/computers/tag", {**whole, "expected": "2"})
+    answer = admin.post("/computers/tag", sent)
     assert answer.status_code == 409
     assert "The search found 2 computers when you looked, and 3 now." in answer.text
     assert tags(console).count("NICE") == 0
-    assert admin.post("/computers/tag", {**whole, "expected": "3"}).status_code == 302
+    sent = shown(admin, "/computers/tag", whole)
+    assert admin.post("/computers/tag", sent).status_code == 302
     assert tags(console).count("NICE") == 3
+
+
+def test_as_many_others_are_not_those_that_were_shown(
+    admin: Browser, console: Console, ids: list[int]
+) -> None:
+    sent = shown(admin, "/computers/delete", {"whole": "1", "q": "tag = LYON"})
+    with console.session() as session:
+        one, other = session.get_one(Computer, ids[0]), session.get_one(Computer, ids[2])
+        one.tag, one.tag_key, other.tag, other.tag_key = "PARIS", "paris", "LYON", "lyon"
+    answer = admin.post("/computers/delete", sent)
+    assert answer.status_code == 409
+    assert "The search found 2 computers when you looked, and others now." in answer.text
+    assert len(tags(console)) == 3
 
 
 def test_a_tag_that_is_none_is_said_at_its_field(admin: Browser, ids: list[int]) -> None:
@@ -89,7 +113,7 @@ def test_settings_of_a_whole_result(admin: Browser, console: Console, ids: list[
     assert "Settings of 3 computers" in page
     assert "Leave alone" in page
     sent = {
-        "whole": "1", "expected": "3",
+        **shown(admin, "/computers/settings", {"whole": "1"}),
         "DOWNLOAD_TIMEOUT-do": "value", "DOWNLOAD_TIMEOUT": "7",
         "PROLOG_FREQ": "12", "PROLOG_FREQ-do": "",
     }  # fmt: skip
@@ -115,7 +139,7 @@ def _after(admin: Browser, sent: dict[str, object]) -> str:
 def test_a_whole_result_is_deleted(admin: Browser, console: Console, ids: list[int]) -> None:
     whole = {"whole": "1", "q": "tag = LYON"}
     assert "Delete 2 computers?" in admin.get("/computers/delete", query_string=whole).text
-    admin.post("/computers/delete", {**whole, "expected": "2"})
+    admin.post("/computers/delete", shown(admin, "/computers/delete", whole))
     assert tags(console) == ["PARIS"]
 
 
@@ -125,9 +149,10 @@ def test_a_whole_result_joins_a_group(console: Console, ids: list[int]) -> None:
     operator = console.user("operator", "LYON")
     page = operator.get("/groups/choose?whole=1").text
     assert "Put 2 computers into a group" in page
-    sent = {"whole": "1", "expected": "3", "group": group_id}
+    sent = {"whole": "1", "expected": "3-0", "group": group_id}
     assert operator.post("/groups/join", sent).status_code == 409
-    assert operator.post("/groups/join", {**sent, "expected": "2"}).status_code == 302
+    sent |= shown(operator, "/groups/choose", {"whole": "1"})
+    assert operator.post("/groups/join", sent).status_code == 302
     with console.sessions() as session:
         assert sorted(session.scalars(select(GroupMember.computer_id))) == ids[:2]
 
@@ -150,7 +175,8 @@ def test_no_id_from_other_tags_slips_in(console: Console, ids: list[int]) -> Non
     for page in ("tag", "settings", "delete"):
         assert lyon.get(f"/computers/{page}", query_string=sent).status_code == 404
         assert lyon.post(f"/computers/{page}", sent).status_code == 404
-    whole = {"whole": "1", "q": "", "expected": "3"}
+    whole = {"whole": "1", "q": ""}
     assert "Delete 2 computers?" in lyon.get("/computers/delete", query_string=whole).text
-    assert lyon.post("/computers/delete", whole).status_code == 409
+    everybody = shown(console.user("admin"), "/computers/delete", whole)
+    assert lyon.post("/computers/delete", everybody).status_code == 409
     assert tags(console) == ["LYON", "LYON", "PARIS"]

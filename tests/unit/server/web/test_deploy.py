@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from deploy_server.storage.models import Activation, Assignment, GroupAssignment
+from deploy_server.storage.models import Activation, Assignment, Computer, GroupAssignment
 from tests.support.console import Browser, Console
 from tests.support.factories import (
     make_activation,
@@ -24,12 +24,18 @@ def seal(page: str) -> str:
     return found.group(1) if found else ""
 
 
+def sealed(page: str) -> dict[str, str]:
+    """What the preview's form sends about what it showed."""
+    found = re.search(r'name="found" value="([^"]*)"', page)
+    return {"do": "assign", "seal": seal(page), "found": found.group(1) if found else ""}
+
+
 def deploy(browser: Browser, **form: Any) -> str:
     """Preview and then assign; returns where it leads."""
     sent = {**FORM, **form}
     browser.get("/deploy")
     preview = browser.post("/deploy/preview", sent, fetch=True)
-    answer = browser.post("/deploy", {**sent, "do": "assign", "seal": seal(preview.text)})
+    answer = browser.post("/deploy", {**sent, **sealed(preview.text)})
     assert answer.status_code == 302, answer.text
     return answer.location
 
@@ -80,9 +86,27 @@ def test_what_was_not_previewed_is_not_assigned(
         make_computer(session)
     sent = {"activation": activation.id, "target": "search", "q": "tag = LYON"}
     page = admin.post("/deploy/preview", sent, fetch=True).text
-    answer = admin.post("/deploy", {**sent, "seal": seal(page), "do": "assign", **change})
+    answer = admin.post("/deploy", {**sent, **sealed(page), **change})
     assert answer.status_code == 200
     assert "Who gets it" in answer.text
+    assert statuses(console) == []
+
+
+@pytest.mark.parametrize(("tag", "said"), [("LYON", "and others now."), ("", "and 0 now.")])
+def test_others_than_were_previewed_are_not_assigned(
+    admin: Browser, console: Console, activation: Activation, tag: str, said: str
+) -> None:
+    with console.session() as session:
+        one, other = make_computer(session, tag="LYON").id, make_computer(session).id
+    sent = {"activation": activation.id, "target": "search", "q": "tag = LYON"}
+    page = admin.post("/deploy/preview", sent, fetch=True).text
+    with console.session() as session:
+        for each, value in ((one, ""), (other, tag)):
+            row = session.get_one(Computer, each)
+            row.tag, row.tag_key = value, value.lower()
+    answer = admin.post("/deploy", {**sent, **sealed(page)})
+    assert answer.status_code == 409
+    assert f"The search found 1 computer when you looked, {said}" in answer.text
     assert statuses(console) == []
 
 
@@ -238,7 +262,7 @@ def test_only_where_it_never_succeeded(
         rows = session.scalars(select(Assignment).where(Assignment.status == "WAITING"))
         assert [row.computer_id for row in rows] == [fresh.id]
     # Without it the seal is another: nothing else happens under the same preview.
-    sent = {**FORM, "activation": activation.id, "do": "assign", "seal": seal(preview)}
+    sent = {**FORM, "activation": activation.id, **sealed(preview)}
     assert admin.post("/deploy", sent).status_code == 200
 
 
