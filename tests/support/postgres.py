@@ -41,10 +41,15 @@ def postgres_bin() -> Path:
 
 
 class PostgresCluster:
-    """One running cluster; ``url(name)`` is SQLAlchemy's address of a database in it."""
+    """One running cluster; ``url(name)`` is SQLAlchemy's address of a database in it.
 
-    def __init__(self) -> None:
+    Args:
+        settings: of PostgreSQL, where they are not those of tests.
+    """
+
+    def __init__(self, **settings: str) -> None:
         self.bin = postgres_bin()
+        self.settings = {**_FAST, **settings}
         # Short on purpose: the path of a Unix socket holds about 100 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
         self.account = self._account()
@@ -68,14 +73,9 @@ class PostgresCluster:
 
     def start(self) -> None:
         """Make the cluster and start it; true when it answers."""
-        subprocess.run(
-            [self.bin / "initdb", "-D", self.data, "-U", "tests", *_INITDB_OPTIONS],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd="/tmp",
-            **self._as_account(),  # type: ignore[call-overload]
-        )
-        options = [f"--{name.replace('_', '-')}={value}" for name, value in _FAST.items()]
+        if not self.data.exists():
+            self._make("initdb", "-D", self.data, "-U", "tests", *_INITDB_OPTIONS)
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in self.settings.items()]
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [self.bin / "postgres", "-D", self.data, "-k", self.folder, *options],
@@ -86,6 +86,15 @@ class PostgresCluster:
             )
         wait_until(self._answers, f"PostgreSQL answers; its log is {self.folder}/log")
 
+    def _make(self, program: str, *arguments: str | Path) -> None:
+        subprocess.run(
+            [self.bin / program, *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/tmp",
+            **self._as_account(),  # type: ignore[call-overload]
+        )
+
     def _answers(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
             raise AssertionError((self.folder / "log").read_text())
@@ -95,12 +104,22 @@ class PostgresCluster:
             return False
         return True
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "PostgreSQL is not running"
+        return self._process.pid
+
     def stop(self) -> None:
-        """End it (SIGINT is PostgreSQL's fast shutdown) and remove its folder."""
+        """End it and remove its folder."""
+        self.halt()
+        shutil.rmtree(self.folder)
+
+    def halt(self) -> None:
+        """End it; SIGINT is PostgreSQL's fast shutdown."""
         if self._process is not None:
             self._process.send_signal(2)
             self._process.wait(30)
-        shutil.rmtree(self.folder)
+            self._process = None
 
     def connect(self, database: str = "postgres") -> psycopg.Connection:
         """A connection whose statements are committed one by one."""
