@@ -29,6 +29,9 @@ from deploy_server.storage.search import Searcher, within
 from deploy_server.storage.suitability import suits
 from deploy_server.storage.upsert import insert_missing_from
 
+_WAITING = (ResultClass.WAITING,)
+_OPEN = (ResultClass.WAITING, ResultClass.NOTIFIED)
+
 
 def unassign(
     session: Session,
@@ -36,6 +39,7 @@ def unassign(
     selection: Selection | None = None,
     *,
     not_notified: bool = False,
+    results_too: bool = True,
     actor: str,
     now: datetime,
     perimeter: Perimeter = None,
@@ -49,6 +53,7 @@ def unassign(
         target: `A7` for what came through that activation, or a package for all of it.
         selection: whom; excludes `not_notified`.
         not_notified: whoever waits.
+        results_too: also from computers on which it ended; its result leaves the counts.
         actor: who takes it back.
         now: UTC.
         perimeter: tags; a group takes none.
@@ -59,7 +64,8 @@ def unassign(
     Raises:
         As `assign`.
     """
-    number = _taken_back(session, target, selection, not_notified, actor, now, perimeter)
+    given = _Given(session, target, actor)
+    number = _taken_back(session, given, selection, not_notified, results_too, now, perimeter)
     whom = {"not_notified": True} if selection is None else described(session, selection)
     after = {**whom, "unassigned": number}
     audit.record(session, "package.unassign", target.strip(), now=now, actor=actor, after=after)
@@ -68,24 +74,24 @@ def unassign(
 
 def _taken_back(
     session: Session,
-    target: str,
+    given: "_Given",
     selection: Selection | None,
     not_notified: bool,
-    actor: str,
+    results_too: bool,
     now: datetime,
     perimeter: Perimeter,
 ) -> int:
-    given = _Given(session, target, actor)
     if not_notified == (selection is not None):
         raise SpecError("selection", "say which computers, or: not notified", "Say one of them")
     if selection is None:
         everybody = and_(Computer.id > 0, *within(perimeter))
-        return given.take_back(everybody, now, only_waiting=True)
+        return given.take_back(everybody, now, _WAITING)
     check_selection(selection)
     if selection.group is not None:
         return given.take_from_group(find_group(session, selection.group, perimeter), now)
     computers = chosen(session, selection, now, perimeter)
-    return sum(given.take_back(each, now, only_waiting=False) for each in computers)
+    classes = tuple(ResultClass) if results_too else _OPEN
+    return sum(given.take_back(each, now, classes) for each in computers)
 
 
 class _Given:
@@ -104,7 +110,7 @@ class _Given:
             self._rows = Assignment.package_id == self._package.id
             self._shared = GroupAssignment.package_id == self._package.id
 
-    def take_back(self, computers: Clause, now: datetime, *, only_waiting: bool) -> int:
+    def take_back(self, computers: Clause, now: datetime, classes: tuple[ResultClass, ...]) -> int:
         """Clear the rows of these computers, and keep groups from making them."""
         number = sum(
             keep_out(self._session, self._package, each, computers, now)
@@ -114,10 +120,9 @@ class _Given:
             self._rows,
             Assignment.cleared_at.is_(None),
             Assignment.computer_id.in_(select(Computer.id).where(computers)),
+            Assignment.status_class.in_(classes),
         ]
-        if only_waiting:
-            conditions.append(Assignment.status_class == ResultClass.WAITING)
-        else:
+        if classes != _WAITING:
             withdrawing.remember(self._session, conditions, actor=self._actor, now=now)
         cleared = self._session.execute(
             update(Assignment)

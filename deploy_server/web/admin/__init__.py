@@ -23,6 +23,7 @@ from deploy_server.web.admin import (
     results,
     searches,
     settings,
+    taking,
     uploads,
     users,
 )
@@ -52,6 +53,7 @@ for _part in (
     deploy,
     computers,
     bulk,
+    taking,
     duplicates,
     searches,
     groups,

@@ -18,14 +18,13 @@ from deploy_server.services import (
     status,
     withdrawing,
 )
-from deploy_server.services.assigning import Selection
 from deploy_server.services.computers import ComputerPage, ComputerRow
 from deploy_server.storage.search import search_clause
 from deploy_server.web.admin.searches import reader
 from deploy_server.web.columns import COLUMNS, cell_text, choose_columns, chosen_columns
 from deploy_server.web.criteria import builder
 from deploy_server.web.database import db, reading_session
-from deploy_server.web.formats import csv_line, defused, plural
+from deploy_server.web.formats import csv_line, defused
 from deploy_server.web.pages import PAGE_SIZE, listing, row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
@@ -181,24 +180,6 @@ def again(computer_id: int) -> ResponseReturnValue:
         flash("Only what ended in an error can be run again.", "warning")
     else:
         flash("It will be offered again at the next contact.", "success")
-    return redirect(url_for(".show", computer_id=computer_id))
-
-
-@blueprint.post("/<int:computer_id>/unassign")
-@needs(Right.ASSIGN)
-def unassign(computer_id: int) -> ResponseReturnValue:
-    """Take a package back from this computer."""
-    computer = _computer(computer_id)
-    package = request.form.get("package", "")
-    rows = assigning.unassign(
-        db.session(),
-        package,
-        Selection(computer_ids=[computer.id]),
-        actor=person().name,
-        now=services().now(),
-        perimeter=person().perimeter,
-    )
-    flash(f"Took {plural(rows, 'package')} back. What is installed stays installed.", "success")
     return redirect(url_for(".show", computer_id=computer_id))
 
 

@@ -135,12 +135,16 @@ def test_a_package_is_taken_back(admin: Browser, console: Console) -> None:
     with console.session() as session:
         assignment = make_assignment(session)
         computer_id, package_id = assignment.computer_id, assignment.package_id
-    admin.post(f"/computers/{computer_id}/unassign", {"package": package_id})
-    assert "Took 1 package back" in admin.get(f"/computers/{computer_id}").text
+    address = f"/computers/unassign?computer={computer_id}&package={package_id}"
+    assert address.replace("&", "&amp;") in admin.get(f"/computers/{computer_id}").text
+    sent = {"computer": computer_id, "package": package_id}
+    assert admin.post("/computers/unassign", sent).location == f"/computers/{computer_id}"
+    page = admin.get(f"/computers/{computer_id}").text
+    assert "1 computer that waited will not be told." in page
     with console.sessions() as session:
         counting = select(Assignment).where(Assignment.cleared_at.is_(None))
         assert session.scalars(counting).all() == []
-    assert "No package is assigned" in admin.get(f"/computers/{computer_id}").text
+    assert "No package is assigned" in page
 
 
 def test_deleting_shows_them_first(admin: Browser, console: Console) -> None:
@@ -180,7 +184,9 @@ def test_other_tags_are_not_there(console: Console) -> None:
     assert lyon.post("/computers/delete", {"computer": other.id}).status_code == 404
     form = {"package": package_id}
     assert lyon.post(f"/computers/{other.id}/again", form).status_code == 404
-    assert lyon.post(f"/computers/{other.id}/unassign", form).status_code == 404
+    taken = {"computer": other.id, **form}
+    assert lyon.get("/computers/unassign", query_string=taken).status_code == 404
+    assert lyon.post("/computers/unassign", taken).status_code == 404
     lyon.post(f"/packages/{package_id}/results/again", {"computer": other.id})
     with console.sessions() as session:
         assert session.scalars(select(Assignment.status)).one() == "ERR_BAD_DIGEST"

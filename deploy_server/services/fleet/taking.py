@@ -1,0 +1,186 @@
+"""Which packages computers have, and taking them back from all of them at once (features 5.6)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from deploy_agent.wire.result import ResultClass
+from deploy_server.services import assigning, withdrawing
+from deploy_server.services.assigning.targets import Clause
+from deploy_server.services.assigning.views import Perimeter, Selection
+from deploy_server.services.fleet.radius import clauses
+from deploy_server.services.status.rows import pending_by_group, through_groups
+from deploy_server.storage.models import Assignment, Computer, GroupAssignment, Package
+
+#: What is counted beside the classes: those told whose agent can be told to drop it again.
+_TOLD = "told"
+
+_Numbers = dict[int, Counter[ResultClass | str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How a package stands on some computers.
+
+    Attributes:
+        package: its id.
+        name: of the package.
+        waiting: they were not told of it, members of groups without a row among them.
+        told: they were told, and can be told to drop it.
+        beyond: they were told, and cannot be told anything else.
+        succeeded: it ended well.
+        failed: it ended in an error.
+    """
+
+    package: int
+    name: str
+    waiting: int
+    told: int
+    beyond: int
+    succeeded: int
+    failed: int
+
+    @property
+    def open(self) -> int:
+        """On how many it has not ended."""
+        return self.waiting + self.told + self.beyond
+
+    @property
+    def ended(self) -> int:
+        """On how many it has."""
+        return self.succeeded + self.failed
+
+
+def packages_held(
+    session: Session,
+    selection: Selection,
+    *,
+    only: Collection[int] | None = None,
+    now: datetime,
+    perimeter: Perimeter = None,
+) -> list[Held]:
+    """Return the packages that computers have, by name; those that are deleted are over.
+
+    Args:
+        session: only reads.
+        selection: computers, not a group.
+        only: of these packages; None is all of them.
+        now: UTC.
+        perimeter: tags a person is limited to.
+
+    Raises:
+        SpecError: field `selection` or `expression`.
+        NotFound: a named computer is not there, or not inside the perimeter.
+    """
+    numbers: _Numbers = defaultdict(Counter)
+    wanted: list[Clause] = [Package.deleted_at.is_(None)]
+    if only is not None:
+        wanted.append(Package.id.in_(only))
+    # Nobody needs to look where the rows of everybody are.
+    everybody = selection.expression == "" and not perimeter
+    for clause in clauses(session, selection, now, perimeter):
+        mine: list[Clause] = [Assignment.cleared_at.is_(None)]
+        if only is not None:
+            mine.append(Assignment.package_id.in_(only))
+        if not everybody:
+            mine.append(Assignment.computer_id.in_(select(Computer.id).where(clause)))
+        _count_rows(session, mine, numbers)
+        _count_members(session, clause, wanted, numbers, now)
+    packages = session.execute(
+        select(Package.id, Package.name)
+        .where(Package.id.in_(list(numbers)), *wanted)
+        .order_by(Package.name_key, Package.id)
+    )
+    return [_held(package_id, name, numbers[package_id]) for package_id, name in packages.all()]
+
+
+def take_back(
+    session: Session,
+    selection: Selection,
+    packages: Sequence[int],
+    *,
+    results_too: bool,
+    actor: str,
+    now: datetime,
+    perimeter: Perimeter = None,
+) -> list[Held]:
+    """Take packages back from computers; returns how each stood on those that it left.
+
+    Members of groups keep the group's assignment away from themselves. What our agents were told
+    of they are told to drop, and say whether they had begun (`withdrawing.words`).
+
+    Args:
+        session: not committed here.
+        selection: computers, not a group.
+        packages: their ids.
+        results_too: also where it has ended: it leaves the counts; history keeps the result.
+        actor: who does it.
+        now: UTC.
+        perimeter: tags a person is limited to.
+
+    Raises:
+        As `packages_held`.
+    """
+    held = packages_held(session, selection, only=set(packages), now=now, perimeter=perimeter)
+    found = [each for each in held if each.open or (results_too and each.ended)]
+    for each in found:
+        assigning.unassign(
+            session,
+            f"{each.package:010d}",
+            selection,
+            results_too=results_too,
+            actor=actor,
+            now=now,
+            perimeter=perimeter,
+        )
+    return found
+
+
+def _count_rows(session: Session, mine: list[Clause], numbers: _Numbers) -> None:
+    rows = session.execute(
+        select(Assignment.package_id, Assignment.status_class, func.count())
+        .where(*mine)
+        .group_by(Assignment.package_id, Assignment.status_class)
+    )
+    for package_id, which, number in rows:
+        numbers[package_id][ResultClass(which)] += number
+    told = session.execute(
+        select(Assignment.package_id, func.count())
+        .join(Computer, Computer.id == Assignment.computer_id)
+        .where(*mine, Assignment.status_class == ResultClass.NOTIFIED, withdrawing.can_be_told())
+        .group_by(Assignment.package_id)
+    )
+    for package_id, number in told:
+        numbers[package_id][_TOLD] += number
+
+
+def _count_members(
+    session: Session, clause: Clause, wanted: list[Clause], numbers: _Numbers, now: datetime
+) -> None:
+    """Count the members of groups that wait for the group's packages without a row."""
+    shared = session.scalars(
+        select(Package).where(*wanted, Package.id.in_(select(GroupAssignment.package_id)))
+    ).all()
+    through = through_groups(session, [each.id for each in shared])
+    for package in shared:
+        waits = or_(*pending_by_group(session, package, through[package.id], now))
+        number = session.scalar(select(func.count()).select_from(Computer).where(clause, waits))
+        if number:
+            numbers[package.id][ResultClass.WAITING] += number
+
+
+def _held(package_id: int, name: str, numbers: Counter[ResultClass | str]) -> Held:
+    told = numbers[_TOLD]
+    return Held(
+        package=package_id,
+        name=name,
+        waiting=numbers[ResultClass.WAITING],
+        told=told,
+        beyond=numbers[ResultClass.NOTIFIED] - told,
+        succeeded=numbers[ResultClass.SUCCESS],
+        failed=numbers[ResultClass.ERROR],
+    )

@@ -1,0 +1,115 @@
+"""Packages taken back from ticked rows or a whole result: shown first, told afterwards."""
+
+import re
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from deploy_server.storage.models import Assignment
+from tests.support.apps import OURS
+from tests.support.console import Browser, Console
+from tests.support.factories import make_activation, make_assignment, make_computer, make_package
+
+WHOLE = {"whole": "1", "q": "tag = LYON"}
+
+
+@pytest.fixture
+def packages(console: Console) -> list[int]:
+    """Two packages on four computers of LYON, the first one on a fifth elsewhere."""
+    with console.session() as session:
+        made = [
+            make_activation(session, make_package(session, name=name)) for name in ("Tool", "Other")
+        ]
+        told = {"agent": OURS, "tag": "LYON"}
+        for status, values in (
+            ("WAITING", {"tag": "LYON"}),
+            ("NOTIFIED", told),
+            ("NOTIFIED", {"tag": "LYON"}),
+            ("SUCCESS", {"tag": "LYON"}),
+            ("WAITING", {}),
+        ):
+            computer = make_computer(session, **values)
+            make_assignment(session, computer, made[0], status=status)
+        make_assignment(session, computer, made[1], status="SUCCESS")
+        return [each.package_id for each in made]
+
+
+def shown(browser: Browser) -> dict[str, Any]:
+    page = browser.get("/computers/unassign", query_string=WHOLE).text
+    found = re.search(r'name="expected" value="([^"]+)"', page)
+    assert found
+    return {**WHOLE, "expected": found.group(1)}
+
+
+def left(console: Console) -> list[str]:
+    with console.sessions() as session:
+        rows = select(Assignment.status).where(Assignment.cleared_at.is_(None))
+        return sorted(session.scalars(rows))
+
+
+def test_it_is_shown_first(admin: Browser, packages: list[int]) -> None:
+    assert 'formaction="/computers/unassign"' in admin.get("/computers").text
+    page = admin.get("/computers/unassign", query_string=WHOLE).text
+    assert "Take packages back from 4 computers" in page
+    assert "Other" not in page
+    row = re.sub(r"<[^>]+>|\s+", " ", page.split("<tbody>")[1].split("</tbody>")[0])
+    assert row.split() == ["Tool", "1", "1", "1", "1", "0"]
+    nothing = admin.get("/computers/unassign?whole=1&q=tag+=+NICE").text
+    assert "They have no package" in nothing
+    assert admin.get("/computers/unassign").location == "/computers"
+
+
+def test_what_became_of_it_is_said(admin: Browser, console: Console, packages: list[int]) -> None:
+    answer = admin.post("/computers/unassign", {**shown(admin), "package": packages})
+    assert answer.location == f"/packages/{packages[0]}/stop/computers"
+    page = admin.get(answer.location).text
+    assert (
+        "Tool: 1 computer that waited will not be told; 1 agent will be told to drop it and say"
+        " whether it had begun; 1 agent of OCS cannot be told and may go on."
+    ) in page
+    assert left(console) == ["SUCCESS", "SUCCESS", "WAITING"]
+    again = admin.post("/computers/unassign", {**shown(admin), "package": packages})
+    assert "Nothing was taken back" in admin.get(again.location).text
+
+
+def test_results_leave_the_counts_where_that_is_asked(
+    admin: Browser, console: Console, packages: list[int]
+) -> None:
+    sent = {**shown(admin), "package": packages[0], "results": "too"}
+    page = admin.get(admin.post("/computers/unassign", sent).location).text
+    assert "1 result left the counts" in page
+    assert left(console) == ["SUCCESS", "WAITING"]
+
+
+def test_nothing_happens_unasked(admin: Browser, console: Console, packages: list[int]) -> None:
+    sent = shown(admin)
+    answer = admin.post("/computers/unassign", sent)
+    assert answer.status_code == 422
+    assert "No package was ticked" in answer.text
+    assert admin.post("/computers/unassign", {"package": packages}).status_code == 422
+    with console.session() as session:
+        make_computer(session, tag="LYON")
+    answer = admin.post("/computers/unassign", {**sent, "package": packages})
+    assert answer.status_code == 409
+    assert f'value="{packages[0]}" checked' in answer.text
+    assert len(left(console)) == 6
+
+
+def test_what_has_ended_is_offered_with_its_results(
+    admin: Browser, console: Console, packages: list[int]
+) -> None:
+    with console.sessions() as session:
+        of_other = select(Assignment.computer_id).where(Assignment.package_id == packages[1])
+        computer_id = session.scalars(of_other).one()
+    page = admin.get(f"/computers/unassign?computer={computer_id}&package={packages[1]}").text
+    assert 'name="results" value="too" checked' in page
+
+
+def test_many_packages_are_counted_together(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        computer = make_computer(session)
+        rows = [make_assignment(session, computer) for _ in range(5)]
+        sent = {"computer": computer.id, "package": [each.package_id for each in rows]}
+    page = admin.get(admin.post("/computers/unassign", sent).location).text
+    assert "5 packages, counted together: 5 computers that waited will not be told." in page
