@@ -61,11 +61,11 @@ def build_package(
     length: int | None = None,
     max_bytes: int | None = None,
     progress: Progress | None = None,
+    hidden: bool = False,
 ) -> Package:
     """Return the new package; its files are published and its row is committed.
 
-    It commits by itself: once before it reads `source`, so that no lock on the database is held
-    meanwhile, and once for the row. Whatever `session` had pending is committed with the first.
+    Commits what was pending first, to hold no lock while it reads `source`, and then the row.
 
     Args:
         session: not inside `session.begin()`.
@@ -74,18 +74,18 @@ def build_package(
         source: the file, read once from where it stands; None for a command without one.
         now: the time, UTC.
         actor: who builds.
-        file_name: what the file was called, for people; the name inside an archive that wraps it.
+        file_name: the file's, for people; the name inside an archive that wraps it.
         length: bytes of the file where the caller knows them, None where not.
         max_bytes: the largest file that is taken.
         progress: called with the bytes taken so far and all of them, None where nobody knows.
+        hidden: only administrators see it.
 
     Raises:
-        SpecErrors: fields are wrong.
-        SpecError: the file is wrong; field `file`, `target` or `fragment_size`.
+        SpecErrors, SpecError: fields are wrong, or the file (`file`, `target`, `fragment_size`).
         Conflict: the name is taken.
         TooLarge: the file is larger than `max_bytes`.
         StorageError: the disk is full or refuses.
-        After any of them nothing is left; only a crash may leave an unused id behind.
+        After any of them nothing is left, after a crash an unused id at most.
     """
     check_spec(spec, source is not None)
     refuse_taken_name(session, spec.name)
@@ -102,10 +102,10 @@ def build_package(
             )
         put_info(staging, info_of(package_id, spec, content))
         package = Package(id=package_id, created_at=now, created_by=actor, revision=1)
+        package.hidden_at = now if hidden else None
         _describe(package, spec, content, name if intake else "")
         staging.publish()
         _enter(session, spec, package)
-        session.add(package)
         settle(session, staging, package)
     log.info("%s built package %s", actor, package_id)
     return package
@@ -115,6 +115,7 @@ def _enter(session: Session, spec: PackageSpec, package: Package) -> None:
     after = {**described(spec), "size": package.size, "file_name": package.file_name}
     at, actor = package.created_at, package.created_by
     audit.record(session, "package.build", str(package.id), now=at, actor=actor, after=after)
+    session.add(package)
 
 
 def _describe(package: Package, spec: PackageSpec, content: Content | None, name: str) -> None:

@@ -40,6 +40,7 @@ def describe_package(
         "created_at": package.created_at,
         "created_by": package.created_by,
         "deleted_at": package.deleted_at,
+        "hidden_at": package.hidden_at,
         "activations": [describe_activation(each) for each in activations],
     }
     if status is not None:

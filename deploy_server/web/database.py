@@ -1,12 +1,13 @@
 """The models behind Flask: one session per request, on the engine that the rest of the server uses.
 
-A request that only reads waits for no writer. A request that changes something is committed when
+A request that only reads waits for no writer, and may be given a replica to read from
+(web/replica). A request that changes something is committed when
 it was answered without an error, so that a page never says "done" about what was not kept.
 """
 
 from typing import Any
 
-from flask import Flask, Response, has_request_context, request
+from flask import Flask, Response, g, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import Connection, Engine
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from deploy_server.config import ServerConfig
 from deploy_server.storage.database import READ_ONLY, make_engine
+from deploy_server.storage.hidden import leave_out
 from deploy_server.storage.models import Base
 
 #: Methods that may not change anything.
@@ -33,6 +35,9 @@ class RequestSession(FlaskSession):
             return bind
         if request.method not in SAFE_METHODS:
             return bind
+        replica: Engine | None = g.get("replica")
+        if replica is not None:
+            return replica
         if self._reading is None:
             self._reading = bind.execution_options(**READ_ONLY)
         return self._reading
@@ -63,8 +68,24 @@ def init_database(app: Flask, config: ServerConfig) -> None:
 
 
 def reading_session() -> Session:
-    """A session of its own that only reads; for what must not hold the request's transaction."""
-    return Session(db.engine.execution_options(**READ_ONLY), expire_on_commit=False)
+    """A session of its own that only reads; for what must not hold the request's transaction.
+
+    It meets no package that the person who asks may not see.
+    """
+    session = Session(db.engine.execution_options(**READ_ONLY), expire_on_commit=False)
+    leave_out(session, g.get("unseen", frozenset()))
+    return session
+
+
+def list_session() -> Session:
+    """The same for a list that is sent while it is read: from where this request is answered."""
+    replica: Engine | None = g.get("replica")
+    if replica is None:
+        return reading_session()
+    session = Session(replica, expire_on_commit=False)
+    leave_out(session, g.get("unseen", frozenset()))
+    session.connection()  # a replica that is away is met here and not in mid-list
+    return session
 
 
 def engine_of(app: Flask) -> Engine:

@@ -37,9 +37,10 @@ DEFAULTS: dict[str, str] = {
     "upload": "",
     "script": "",
     "script_name": "",
+    "hidden": "",
 }
 
-_SWITCHES = ("wrap", "notify_user", "can_abort", "can_delay", "need_done")
+_SWITCHES = ("wrap", "notify_user", "can_abort", "can_delay", "need_done", "hidden")
 _ASK = ("notify_text", "notify_countdown", "can_abort", "can_delay")
 
 #: Each way to write DIGEST with the agents of OCS that refuse it.
@@ -105,7 +106,7 @@ class BuildForm:
 
     def _fields(self) -> dict[str, str]:
         """The fields of `PackageSpec`; what belongs to a switch that is off is left out."""
-        left_out = {"cut", "upload", "notify_user", "need_done", "script", "script_name"}
+        left_out = {"cut", "upload", "notify_user", "need_done", "script", "script_name", "hidden"}
         left_out.add("fragment_size" if self.values["cut"] == "count" else "fragments")
         if not self.values["notify_user"]:
             left_out |= set(_ASK)

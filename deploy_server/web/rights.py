@@ -21,6 +21,7 @@ class Right(Enum):
     ACCOUNT = "change your own password"
     JOIN_GROUPS = "put computers into visible groups"
     RUN_AGAIN = "run failed packages again"
+    SEE_HIDDEN = "see hidden packages"
     BUILD = "build packages"
     EDIT_PACKAGES = "change packages"
     ACTIVATE = "activate packages"
@@ -39,6 +40,7 @@ class Right(Enum):
 _VIEWER = frozenset({Right.PUBLIC, Right.READ, Right.ACCOUNT})
 _OPERATOR = _VIEWER | {Right.JOIN_GROUPS, Right.RUN_AGAIN}
 _ADMIN = _OPERATOR | {
+    Right.SEE_HIDDEN,
     Right.BUILD,
     Right.EDIT_PACKAGES,
     Right.ACTIVATE,

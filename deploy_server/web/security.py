@@ -5,7 +5,7 @@ body is not read before all of that, so nobody fills the disk without an account
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
 
@@ -23,6 +23,7 @@ from deploy_server.domain.errors import Forbidden
 from deploy_server.services import sessions
 from deploy_server.services.audit import act_for
 from deploy_server.storage.database import session_factory
+from deploy_server.storage.hidden import hidden_packages, leave_out
 from deploy_server.storage.models import User
 from deploy_server.web.database import db, reading_session
 from deploy_server.web.errors import MACHINE_PATHS, wants_html
@@ -64,6 +65,7 @@ class Person:
         role: a key of `RIGHTS`.
         tags: empty means every computer.
         session_id: of the session that this request is part of; 0 where it is not known.
+        unseen: hidden packages, where the role may not see them.
     """
 
     id: int
@@ -71,6 +73,7 @@ class Person:
     role: str
     tags: frozenset[str]
     session_id: int = 0
+    unseen: frozenset[int] = frozenset()
 
     is_authenticated = True
     is_active = True
@@ -138,12 +141,14 @@ def load_person(number: str) -> Person | None:
     # A session of its own: a request that uploads for an hour must not hold a transaction.
     with reading_session() as reading:
         found = sessions.find(reading, session.get("token", ""), now)
+        sees_all = found is None or Right.SEE_HIDDEN in RIGHTS[found[0].role]
+        unseen = frozenset() if sees_all else hidden_packages(reading)
     if found is None or str(found[0].id) != number:
         return None
     user, row = found
     if now - row.seen_at >= sessions.SEEN_EVERY:
         _mark_seen(row.id, now)
-    return person_of(user, row.id)
+    return replace(person_of(user, row.id), unseen=unseen)
 
 
 def _mark_seen(session_id: int, now: datetime) -> None:
@@ -198,6 +203,8 @@ def guard() -> ResponseReturnValue | None:
             raise Forbidden(
                 f"you may not {right.value}", hint="Ask a superadmin for a role that may."
             )
+        g.unseen = g.person.unseen
+        leave_out(db.session(), g.unseen)
     limit = FORM_MAX
     if getattr(view, "large_body", False):
         limit += services().config.max_package_bytes

@@ -67,6 +67,7 @@ class Package(Base):
     created_by: Mapped[str] = mapped_column(Text, default="")
     deleted_at: Mapped[datetime | None]
     purged_at: Mapped[datetime | None]  # off the list of deleted ones; its results stay
+    hidden_at: Mapped[datetime | None]  # only administrators see it (storage/hidden.py)
 
     activations: Mapped[list["Activation"]] = relationship(
         back_populates="package", order_by="Activation.id"

@@ -65,7 +65,7 @@ def build() -> ResponseReturnValue:
         ratio, size = fragment_ratio(db.session()), len(script) if script else None
         return build_page(sent, upload, summarise(sent, upload, wanted, ratio, size))
     try:
-        package = _build(spec, _written(sent, script) if script else upload)
+        package = _build(sent, spec, _written(sent, script) if script else upload)
     except (SpecError, SpecErrors) as error:
         sent.problems = by_field(error)
         return build_page(sent, upload), 422
@@ -145,11 +145,11 @@ def _written(sent: BuildForm, script: bytes) -> Upload:
     return store.append(upload, 0, [script])
 
 
-def _build(spec: PackageSpec, upload: Upload | None) -> Package:
+def _build(sent: BuildForm, spec: PackageSpec, upload: Upload | None) -> Package:
     now, who, store = services().now(), person().name, services().store
-    session = db.session()
+    session, hidden = db.session(), bool(sent.values["hidden"])
     if upload is None:
-        return build_package(session, store, spec, None, now=now, actor=who)
+        return build_package(session, store, spec, None, now=now, actor=who, hidden=hidden)
     with uploads().open(upload) as source:
         package = build_package(
             session,
@@ -161,6 +161,7 @@ def _build(spec: PackageSpec, upload: Upload | None) -> Package:
             file_name=upload.name,
             length=upload.length,
             max_bytes=services().config.max_package_bytes,
+            hidden=hidden,
         )
     uploads().delete(upload)
     return package

@@ -83,7 +83,8 @@ def _take(kind: str, package_id: int) -> ResponseReturnValue:
     if request.form.get("do") == "check":
         return _page(kind, package, sent, upload, found)
     try:
-        made = _save(kind, package, sent.spec, upload)
+        hidden = bool(sent.values["hidden"])
+        made = _save(kind, package, sent.spec, upload, hidden=hidden)
     except (SpecError, SpecErrors, Conflict, StorageError) as error:
         sent.problems = _problems(error)
         return _page(
@@ -116,7 +117,9 @@ def _read(
     return summarise(sent, upload, wanted, fragment_ratio(db.session()), size)
 
 
-def _save(kind: str, package: Package, spec: PackageSpec, upload: Upload | None) -> Package:
+def _save(
+    kind: str, package: Package, spec: PackageSpec, upload: Upload | None, *, hidden: bool
+) -> Package:
     session, store, config = db.session(), services().store, services().config
     package_id, file_name = package.id, package.file_name
     about: dict[str, Any] = {
@@ -125,6 +128,7 @@ def _save(kind: str, package: Package, spec: PackageSpec, upload: Upload | None)
         "max_bytes": config.max_package_bytes,
     }
     if kind == "copy":
+        about["hidden"] = hidden
         with _file(package, upload) as source:
             name = upload.name if upload else file_name
             length = upload.length if upload else package.size
@@ -166,6 +170,7 @@ def _filled(package: Package) -> dict[str, str]:
     asks = {
         "notify_user": "1" if spec.notify_text is not None else "",
         "need_done": "1" if spec.done_text is not None else "",
+        "hidden": "1" if package.hidden_at is not None else "",
     }
     return DEFAULTS | fields | asks
 

@@ -12,7 +12,7 @@ from deploy_agent.wire.result import ResultClass
 from deploy_agent.wire.terms import INFO_MAX
 from deploy_server.domain.errors import NotFound
 from deploy_server.domain.legacy import agents_that_refuse
-from deploy_server.services import activation, packages, status
+from deploy_server.services import activation, hiding, packages, status
 from deploy_server.services.package_list import package_page
 from deploy_server.services.packages import Impact, PackageRow
 from deploy_server.storage.models import Package
@@ -23,6 +23,7 @@ from deploy_server.web.pages import PAGE_SIZE, listing, row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
+from deploy_server.web.undo import flash_done
 
 _COLUMNS = (
     "id",
@@ -111,6 +112,30 @@ def purge() -> ResponseReturnValue:
         "success",
     )
     return back
+
+
+@blueprint.post("/hide")
+@needs(Right.EDIT_PACKAGES)
+def hide() -> ResponseReturnValue:
+    """Hide packages from operators and viewers, or show them again."""
+    ids = request.form.getlist("package", type=row_id)
+    hidden = request.form.get("hidden") == "1"
+    if not ids:
+        raise NotFound("no package was named", "Tick packages in the list and press hide")
+    changed = hiding.set_hidden(
+        db.session(), ids, hidden, now=services().now(), actor=person().name
+    )
+    said = "hidden: only administrators see it" if hidden else "shown to everybody again"
+    if len(ids) > 1:
+        said = said.replace("see it", "see them")
+    flash_done(
+        f"{plural(changed, 'package')} {said}.",
+        "Show again" if hidden else "Hide again",
+        "console.packages.hide",
+        {"package": [str(each) for each in ids], "hidden": "" if hidden else "1"},
+    )
+    one = url_for(".show", package_id=ids[0]) if len(ids) == 1 else url_for(".index")
+    return redirect(one)
 
 
 @blueprint.get("/<int:package_id>")
