@@ -31,7 +31,7 @@ def agent(server: RunningServer, folder: Path, *, quick: bool) -> Iterator[Resul
     computer = TrancheAgent(folder / "agent", server.https, server.ca_file)
     computer.once()
     yield from contact(computer)
-    yield from in_one_process(server, computer, folder, rounds=2 if quick else 7)
+    yield from in_one_process(server, computer, folder, rounds=1 if quick else 3)
     package_id = publish(server, folder, "agent download", size)
     server.assign(package_id, computer.device_id)
     began = time.perf_counter()
@@ -50,6 +50,7 @@ def agent(server: RunningServer, folder: Path, *, quick: bool) -> Iterator[Resul
         size / (fetched + hashed) / 1e6,
         "curl, then sha256sum, of the same",
         better="higher",
+        wall=True,
         details={"curl_s": fetched, "sha256sum_s": hashed},
     )
     yield Result(
@@ -59,9 +60,10 @@ def agent(server: RunningServer, folder: Path, *, quick: bool) -> Iterator[Resul
         fetched,
         "curl of the same fragments",
         why="it also hashes three times, joins, unpacks, stores, fsyncs and reports",
+        wall=True,
         details={"mb_per_s": round(size / seconds / 1e6, 1)},
     )
-    yield Result("agent: peak memory of that", peak.peak, "MiB RSS", 60, "goal")
+    yield Result("agent: peak memory of that", peak.peak, "MiB RSS", 60)
     yield from daemon(computer)
 
 
@@ -105,7 +107,7 @@ def in_one_process(
 ) -> Iterator[Result]:
     """What a running daemon takes for a small package and for a contact with nothing to do."""
     config = load(computer.config, {}, {"state": computer.state})
-    best = None
+    taken: list[tuple[float, Syncs]] = []
     with StateFiles(config.state).lock():
         for number in range(rounds):
             package_id = publish(server, folder, f"small {number}", 10**7, "--fragments", "10")
@@ -116,19 +118,26 @@ def in_one_process(
                 left = run_once(agent, SystemClock(), wait=False)
                 seconds = time.perf_counter() - began
             assert left.ended == ((package_id, "SUCCESS"),)
-            best = min(best or (seconds, syncs), (seconds, syncs), key=lambda each: each[0])
+            taken.append((seconds, syncs))
         idle = cpu_of_contacts(agent)
-    assert best is not None
-    seconds, syncs = best
+        inventory = full_inventory(server, agent)
+    seconds, syncs = sorted(taken, key=lambda each: each[0])[len(taken) // 2]
     yield Result(
         "agent: 10 MB in 10 fragments, contact to SUCCESS",
         seconds,
         "s",
         0.5,
-        f"goal where an fsync takes < 1 ms; here {syncs.count}, {syncs.mean_ms:.2f} ms each",
-        details={"fsyncs": syncs.count, "fsync_s": syncs.seconds, "rounds": rounds},
+        why="fsyncs, of which each takes what the disk takes: fsync_s in the JSON",
+        wall=True,
+        details={
+            "fsyncs": syncs.count,
+            "fsync_s": round(syncs.seconds, 3),
+            "fsync_ms": round(syncs.mean_ms, 2),
+            "rounds": rounds,
+        },
     )
-    yield Result("agent: a contact with nothing to do", idle, "s CPU", 0.02, "goal")
+    yield Result("agent: a contact with nothing to do", idle, "s CPU", 0.02)
+    yield inventory
 
 
 def cpu_of_contacts(agent: Agent, count: int = 20) -> float:
@@ -139,6 +148,20 @@ def cpu_of_contacts(agent: Agent, count: int = 20) -> float:
         agent.contact._transport.close()  # type: ignore[attr-defined] # hours pass between two
         agent.poll()
     return (time.process_time() - began) / count
+
+
+def full_inventory(server: RunningServer, agent: Agent) -> Result:
+    """A contact of a daemon that the server asks for an inventory, and its programs' CPU."""
+    server.set(FREQUENCY=0)
+    with Cpu(os.getpid()) as all_of_us, Cpu(server.pid) as theirs:
+        agent.poll()
+    shown = server.json("computer", "show", agent.contact.identity.device_id)
+    packages = len(subprocess.run(
+        [program("dpkg-query"), "--show"], check=True, capture_output=True
+    ).stdout.splitlines())  # fmt: skip
+    assert shown["last_inventory"], shown
+    seconds = all_of_us.seconds - theirs.seconds
+    return Result(f"agent: inventory of {packages} packages", seconds, "s CPU", 0.5)
 
 
 class Syncs:
@@ -187,7 +210,7 @@ def daemon(computer: TrancheAgent) -> Iterator[Result]:
     process = computer.start("run")
     try:
         wait_until(lambda: memory(process.pid, "rss") > 10 and _idle(process), "it waits")
-        yield Result("agent: daemon at rest", memory(process.pid, "rss"), "MiB RSS", 60, "goal")
+        yield Result("agent: daemon at rest", memory(process.pid, "rss"), "MiB RSS", 60)
     finally:
         stop(process)
         if process.stdout is not None:

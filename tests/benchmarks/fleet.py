@@ -46,6 +46,7 @@ def _result(measure: str, ran: Ran, cpu: Cpu, kind: str) -> Result:
         "requests/s",
         better="higher",
         why=_WHY,
+        wall=True,
         details={
             "requests": dict(ran.asked),
             "cpu_ms_per_request": round(1000 * cpu.seconds / requests, 3),

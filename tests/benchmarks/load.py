@@ -30,9 +30,18 @@ class Target:
 
 @dataclass
 class Load:
-    """What came of a load."""
+    """What came of a load.
+
+    Attributes:
+        seconds: it took.
+        own_cpu: seconds of CPU of this process meanwhile; nearly a core is all that it can have.
+        latencies: seconds of each request.
+        statuses: of HTTP; 0 where the connection broke.
+        received: bytes of bodies.
+    """
 
     seconds: float = 0.0
+    own_cpu: float = 0.0
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     received: int = 0
@@ -44,6 +53,26 @@ class Load:
     @property
     def per_second(self) -> float:
         return self.requests / self.seconds
+
+    @property
+    def share(self) -> float:
+        """The share of a core that generating the load took."""
+        return self.own_cpu / self.seconds
+
+    @property
+    def refused(self) -> int:
+        """Requests that were not answered 200."""
+        return self.requests - self.statuses[200]
+
+    def about(self) -> dict[str, object]:
+        """What is worth to be kept beside the figure."""
+        return {
+            "requests": self.requests,
+            "requests_per_s": round(self.per_second, 1),
+            "p50_ms": round(self.percentile(0.5), 2),
+            "p99_ms": round(self.percentile(0.99), 2),
+            "generator_cores": round(self.share, 2),
+        }
 
     def percentile(self, share: float) -> float:
         """The latency in ms that ``share`` of the requests stay under."""
@@ -99,47 +128,87 @@ def hammer(
     *,
     connections: int = 8,
     keep_alive: bool = True,
+    tolerant: bool = False,
 ) -> Load:
-    """Send until ``next_request`` gives None, over ``connections`` at a time."""
+    """Send until ``next_request`` gives None, over ``connections`` at a time.
+
+    Args:
+        target: where to.
+        next_request: safe for threads.
+        connections: how many threads send at the same time.
+        keep_alive: each sends everything over one connection; else each request over its own.
+        tolerant: a connection that breaks is counted, and does not end everything.
+    """
     load = Load()
-    lock = threading.Lock()
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        buffer = bytearray(262144)
-        own = Load()
-        connection: socket.socket | None = None
-        try:
-            while (request := next_request()) is not None:
-                began = time.perf_counter()
-                connection = connection or target.connect()
-                status, length = exchange(connection, request, buffer)
-                own.latencies.append(time.perf_counter() - began)
-                own.statuses[status] += 1
-                own.received += length
-                if not keep_alive:
-                    connection.close()
-                    connection = None
-        except BaseException as error:  # a thread's error must reach the one who waits for it
-            failures.append(error)
-        finally:
-            if connection is not None:
-                connection.close()
-        with lock:
-            load.latencies += own.latencies
-            load.statuses += own.statuses
-            load.received += own.received
-
-    threads = [threading.Thread(target=work) for _ in range(connections)]
-    began = time.perf_counter()
+    hands = [_Hand(target, next_request, keep_alive, tolerant) for _ in range(connections)]
+    threads = [threading.Thread(target=hand.work) for hand in hands]
+    began, cpu = time.perf_counter(), time.process_time()
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        for hand in hands:
+            hand.is_over = True
+        raise
     load.seconds = time.perf_counter() - began
-    if failures:
-        raise failures[0]
+    load.own_cpu = time.process_time() - cpu
+    for hand in hands:
+        if hand.failure is not None:
+            raise hand.failure
+        load.latencies += hand.load.latencies
+        load.statuses += hand.load.statuses
+        load.received += hand.load.received
     return load
+
+
+class _Hand:
+    """One of those who send at the same time."""
+
+    def __init__(
+        self,
+        target: Target,
+        next_request: Callable[[], bytes | None],
+        keep_alive: bool,
+        tolerant: bool,
+    ) -> None:
+        self._target, self._next = target, next_request
+        self._keep_alive, self._tolerant = keep_alive, tolerant
+        self._buffer = bytearray(262144)
+        self._connection: socket.socket | None = None
+        self.load = Load()
+        self.failure: BaseException | None = None
+        self.is_over = False
+
+    def work(self) -> None:
+        try:
+            while not self.is_over and (request := self._next()) is not None:
+                self._send(request)
+        except BaseException as error:  # a thread's error must reach the one who waits for it
+            self.failure = error
+        finally:
+            self._close()
+
+    def _send(self, request: bytes) -> None:
+        began = time.perf_counter()
+        try:
+            self._connection = self._connection or self._target.connect()
+            status, length = exchange(self._connection, request, self._buffer)
+        except OSError:
+            if not self._tolerant:
+                raise
+            status, length = 0, 0
+        self.load.latencies.append(time.perf_counter() - began)
+        self.load.statuses[status] += 1
+        self.load.received += length
+        if not self._keep_alive or status != 200:  # who refuses may close, too
+            self._close()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 def cycle(requests: list[bytes], count: int) -> Callable[[], bytes | None]:

@@ -1,11 +1,11 @@
-"""What is measured and how it is written down: CPU time and memory of process trees, results."""
+"""What is measured: CPU time and memory of process trees, and what a run came to."""
 
 import contextlib
 import os
 import platform
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import psutil
@@ -17,16 +17,17 @@ MiB = 1024 * 1024
 
 @dataclass
 class Result:
-    """One row of the table.
+    """One figure of one run.
 
     Attributes:
         measure: what, in words.
         value: the figure that counts.
         unit: of value and limit.
-        limit: what nothing in Python here was seen to beat, or another program's figure.
-        limit_is: what the limit is.
+        limit: the target, or another program's figure; None where there is none.
+        limit_is: "target", or what else stands beside the figure to be compared.
         better: "lower" or "higher".
-        why: shown where the value is an order of magnitude off its limit.
+        why: shown where the limit is not held.
+        wall: it depends on who else uses the machine; CPU times and bytes do not.
         details: everything else, for the JSON.
     """
 
@@ -34,34 +35,25 @@ class Result:
     value: float
     unit: str
     limit: float | None = None
-    limit_is: str = ""
+    limit_is: str = "target"
     better: str = "lower"
     why: str = ""
+    wall: bool = False
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def factor(self) -> float | None:
-        """How many times worse than its limit; below 1 is better than it."""
-        if not self.limit or not self.value:
-            return None
-        ratio = self.value / self.limit
-        return ratio if self.better == "lower" else 1 / ratio
-
-    @property
-    def far_off(self) -> bool:
-        return self.factor is not None and self.factor >= 10
-
-    def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "factor": self.factor}
+    def is_target(self) -> bool:
+        """Whether the limit is to be held."""
+        return self.limit is not None and self.limit_is.startswith("target")
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and everything it started that still lives."""
+    """User and system time of a process and everything it started, also of what has ended."""
     total = 0.0
     for process in tree(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
-            total += times.user + times.system
+            total += times.user + times.system + times.children_user + times.children_system
     return total
 
 
@@ -99,20 +91,23 @@ class PeakMemory:
 
 
 class Cpu:
-    """CPU seconds that a process tree used while the context lasted."""
+    """CPU seconds that process trees used while the context lasted."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
+    def __init__(self, *pids: int) -> None:
+        self.pids = pids
         self.seconds = 0.0
         self.wall = 0.0
 
     def __enter__(self) -> Self:
-        self._cpu, self._wall = cpu_seconds(self.pid), time.perf_counter()
+        self._cpu, self._wall = self._so_far(), time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.wall = time.perf_counter() - self._wall
-        self.seconds = cpu_seconds(self.pid) - self._cpu
+        self.seconds = self._so_far() - self._cpu
+
+    def _so_far(self) -> float:
+        return sum(map(cpu_seconds, self.pids))
 
 
 def machine() -> dict[str, Any]:
@@ -128,21 +123,3 @@ def machine() -> dict[str, Any]:
         "load_at_start": os.getloadavg()[0],
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-
-
-def table(results: list[Result]) -> str:
-    """The results for people; a line below each that is an order of magnitude off its limit."""
-    rows = [("measure", "value", "limit", "factor", "the limit is")]
-    for each in results:
-        limit = "" if each.limit is None else f"{each.limit:.4g} {each.unit}"
-        factor = "" if each.factor is None else f"{each.factor:.2f}"
-        rows.append((each.measure, f"{each.value:.4g} {each.unit}", limit, factor, each.limit_is))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = []
-    for number, row in enumerate(rows):
-        lines.append("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)))
-        if number == 0:
-            lines.append("  ".join("-" * width for width in widths))
-        elif results[number - 1].far_off:
-            lines.append(f"    why: {results[number - 1].why}")
-    return "\n".join(line.rstrip() for line in lines)

@@ -1,35 +1,36 @@
-"""PROLOG and INVENTORY against a running server: requests per second and CPU per request."""
+"""PROLOG and DOWNLOAD against a running server: CPU per request, latencies, requests per second."""
 
+import asyncio
 import ssl
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from deploy_server.config import load
+from deploy_server.web.app import create_app
+from deploy_server.web.gateway import Gateway
 from tests.benchmarks.load import Load, Target, cycle, hammer, post
-from tests.benchmarks.measure import Cpu, Result, memory
+from tests.benchmarks.measure import Cpu, Result
 from tests.support.archives import tar_gz
 from tests.support.server import RunningServer
-from tests.support.vectors import Exchange
 
 OCS = "OCS-NG_unified_unix_agent_v2.10.0"
 PATH = "/ocsinventory"
 
-_WHY = "the load generator shares the cores with the server, and every thread's turn costs"
-_TARGET = "target over all processes"
+_GENERATOR = "the load generator shares the cores with the server"
 
 
-def prolog(device_id: str, *, close: bool = False) -> bytes:
+def prolog_xml(device_id: str) -> bytes:
     xml = f"<REQUEST><DEVICEID>{device_id}</DEVICEID><QUERY>PROLOG</QUERY></REQUEST>"
-    return post(PATH, zlib.compress(xml.encode()), OCS, close=close)
+    return zlib.compress(xml.encode())
 
 
-def inventory(device_id: str, name: str, *, close: bool = False) -> bytes:
-    """The recorded inventory of 860 packages, as another computer's."""
-    recorded = Exchange("agent-02-inventory-first").request.xml
-    changed = recorded.replace(b"host-a-2026-11-21-10-24-07", device_id.encode())
-    changed = changed.replace(b"<NAME>host-a</NAME>", f"<NAME>{name}</NAME>".encode())
-    assert changed != recorded
-    return post(PATH, zlib.compress(changed), OCS, close=close)
+def prolog_of(device_id: str, *, close: bool = False) -> bytes:
+    return post(PATH, prolog_xml(device_id), OCS, close=close)
 
 
 def small_inventory(device_id: str, name: str) -> bytes:
@@ -41,123 +42,197 @@ def small_inventory(device_id: str, name: str) -> bytes:
     return post(PATH, zlib.compress(xml.encode()), OCS)
 
 
-def report(device_id: str, package: int) -> bytes:
-    xml = f'<REQUEST DEVICEID="{device_id}" ERR="SUCCESS" ID="{package}" QUERY="DOWNLOAD"/>'
+def report(device_id: str, package_id: str) -> bytes:
+    xml = f'<REQUEST DEVICEID="{device_id}" ERR="SUCCESS" ID="{package_id}" QUERY="DOWNLOAD"/>'
     return post(PATH, zlib.compress(xml.encode()), OCS)
 
 
-def device(number: int) -> str:
-    return f"pc-{number}-2026-01-02-03-04-05"
+def device(name: str) -> str:
+    return f"{name}-2026-01-02-03-04-05"
 
 
-class Wire:
-    """The benchmarks of the agents' messages on one server."""
+@dataclass(frozen=True)
+class Site:
+    """A server that messages are sent to.
 
-    def __init__(self, server: RunningServer, folder: Path, *, quick: bool) -> None:
-        self.server = server
-        self.folder = folder
-        self.scale = 20 if quick else 1
-        self.https = Target(
-            server.https_port, ssl.create_default_context(cafile=str(server.ca_file))
+    Attributes:
+        server: which.
+        folder: for files.
+        quick: small numbers.
+        name: put before each measure.
+        database: the process of the database, where that is not the server.
+        times: how many times the targets are allowed.
+    """
+
+    server: RunningServer
+    folder: Path
+    quick: bool
+    name: str = ""
+    database: int | None = None
+    times: float = 1.0
+
+    def count(self, usual: int) -> int:
+        return max(8, usual // 20) if self.quick else usual
+
+    @property
+    def target(self) -> Target:
+        return Target(
+            self.server.https_port, ssl.create_default_context(cafile=str(self.server.ca_file))
         )
 
-    def measured(
-        self, requests: list[bytes], count: int, *, connections: int = 8, keep_alive: bool = True
+    def sent(
+        self, requests: list[bytes], count: int, *, connections: int = 8, tolerant: bool = False
     ) -> tuple[Load, Cpu]:
-        with Cpu(self.server.pid) as cpu:
+        """Send so many of the requests; what came of it, and what it took of the server's CPU."""
+        pids = [self.server.pid] if self.database is None else [self.server.pid, self.database]
+        with Cpu(*pids) as cpu:
             load = hammer(
-                self.https, cycle(requests, count), connections=connections, keep_alive=keep_alive
+                self.target, cycle(requests, count), connections=connections, tolerant=tolerant
             )
-        assert set(load.statuses) == {200}, load.statuses
+        assert tolerant or set(load.statuses) == {200}, load.statuses
         return load, cpu
 
-    def row(self, measure: str, load: Load, cpu: Cpu, limit_ms: float, limit_is: str) -> Result:
+    def cpu(self, measure: str, load: Load, cpu: Cpu, limit_ms: float | None) -> Result:
+        """The row of a target for CPU."""
+        limit = None if limit_ms is None else limit_ms * self.times
+        figure = 1000 * cpu.seconds / load.requests
+        measure = f"{self.name}{measure}"
+        return Result(measure, figure, "ms CPU", limit, details=load.about())
+
+    def p99(self, measure: str, load: Load, limit_ms: float | None = None) -> Result:
+        measure = f"{self.name}{measure}: p99"
+        figure = load.percentile(0.99)
         return Result(
-            measure,
-            1000 * cpu.seconds / load.requests,
-            "ms CPU",
-            limit_ms,
-            limit_is,
-            why=_WHY,
-            details={
-                "requests": load.requests,
-                "requests_per_s": round(load.per_second, 1),
-                "p50_ms": round(load.percentile(0.5), 2),
-                "p99_ms": round(load.percentile(0.99), 2),
-            },
+            measure, figure, "ms", limit_ms, wall=True, why=_GENERATOR, details=load.about()
         )
 
-    def run(self) -> Iterator[Result]:
-        self.server.set(FREQUENCY=1)
-        yield from self.prologs()
-        yield from self.reports()
-        yield from self.inventories()
-        yield Result(
-            "server: memory after that load",
-            memory(self.server.pid),
-            "MiB PSS",
-            488,
-            "OCS's server after load",
-        )
+    def rate(self, measure: str, load: Load, limit: float | None = None) -> Result:
+        measure, figure = f"{self.name}{measure}: rate", load.per_second
+        return Result(
+            measure, figure, "/s", limit, better="higher", wall=True, why=_GENERATOR,
+            details=load.about(),
+        )  # fmt: skip
 
-    def prologs(self) -> Iterator[Result]:
-        """A known computer with nothing to do; then a thousand computers with a package each."""
-        hammer(self.https, cycle([small_inventory(device(0), "pc-0")], 1), connections=1)
-        known = [prolog(device(0))]
-        self.measured(known, 200)  # warm
-        yield self.row(
-            "PROLOG, known, STOP, keep-alive",
-            *self.measured(known, 6000 // self.scale),
-            0.55,
-            _TARGET,
-        )
-        yield self.row(
-            "PROLOG, known, STOP, c=32",
-            *self.measured(known, 6000 // self.scale, connections=32),
-            0.55,
-            _TARGET,
-        )
-        closing = [prolog(device(0), close=True)]
-        yield self.row(
-            "PROLOG, known, new TLS connection each",
-            *self.measured(closing, 2000 // self.scale, keep_alive=False),
-            0.55,
-            _TARGET,
-        )
-        count = 1000 // self.scale
-        everyone = [small_inventory(device(n), f"pc-{n}") for n in range(count)]
-        hammer(self.https, cycle(everyone, count))
-        archive = tar_gz(self.folder / "one.tar.gz", {"a": "b"})
-        package_id = self.server.publish(
-            "bench", "--action", "store", "--file", archive, "--path", "/opt/bench"
-        )
-        answer = self.server.json("assign", package_id, "--search", 'name ~ "pc-"')
+    def computers(self, kind: str, count: int) -> list[str]:
+        """Make so many of them known; their device ids."""
+        devices = [device(f"{kind}-{number}") for number in range(count)]
+        everyone = [small_inventory(each, each[: -len(device(""))]) for each in devices]
+        hammer(self.target, cycle(everyone, count))
+        return devices
+
+    def assigned(self, kind: str, count: int, name: str) -> str:
+        """Build a package that all computers of that kind get; its id."""
+        archive = tar_gz(self.folder / f"{name}.tar.gz", {"a": "b"})
+        options = ("--action", "store", "--file", archive, "--path", "/opt/bench")
+        package_id = self.server.publish(name, *options)
+        answer = self.server.json("assign", package_id, "--search", f'name ~ "{kind}-"')
         assert answer["assigned"] == count, answer
-        asking = [prolog(device(n)) for n in range(count)]
-        yield self.row(
-            f"PROLOG, {count} computers, first offer", *self.measured(asking, count), 0.65, _TARGET
-        )
-        yield self.row(
-            f"PROLOG, {count} computers, offered again",
-            *self.measured(asking, 3 * count),
-            0.65,
-            _TARGET,
-        )
+        return package_id
 
-    def inventories(self) -> Iterator[Result]:
-        """The recorded 340 KB inventory: new computers, then the same again."""
-        count = max(10, 200 // self.scale)
-        fresh = [inventory(device(100_000 + n), f"big-{n}") for n in range(count)]
-        new = self.measured(fresh, count)
-        yield self.row("INVENTORY 340 KB, new computer", *new, 20.0, _TARGET)
-        same = self.measured(fresh, count)
-        yield self.row("INVENTORY 340 KB, unchanged", *same, 6.0, _TARGET)
 
-    def reports(self) -> Iterator[Result]:
-        """Results of many computers at once; each is on the disk before it is answered."""
-        count = 1000 // self.scale
-        everyone = [small_inventory(device(n), f"pc-{n}") for n in range(count)]
-        hammer(self.https, cycle(everyone, count))
-        results = [report(device(n), 1_700_000_000 + n % 7) for n in range(count)]
-        measured = self.measured(results, count, connections=32)
-        yield self.row("DOWNLOAD report, durable, c=32", *measured, 0.65, _TARGET)
+def prolog(server: RunningServer, folder: Path, *, quick: bool) -> Iterator[Result]:
+    """A known computer with nothing to do: over the wire, then in this process."""
+    site = Site(server, folder, quick)
+    yield from prologs(site)
+    yield in_process(server, site.count(4000))
+
+
+def prologs(site: Site) -> Iterator[Result]:
+    site.server.set(FREQUENCY=1)
+    known = [prolog_of(each) for each in site.computers("idle", 100)]
+    site.sent(known, site.count(400))  # warm
+    load, cpu = site.sent(known, site.count(4000))
+    yield site.cpu("PROLOG, nothing to do, c=8", load, cpu, 0.55)
+    yield site.rate("PROLOG, nothing to do, c=8", load)
+    load, cpu = site.sent(known, site.count(4000), connections=32)
+    yield site.cpu("PROLOG, nothing to do, c=32", load, cpu, 0.55)
+    yield site.p99("PROLOG, nothing to do, c=32", load, 50)
+
+
+def offers(server: RunningServer, folder: Path, *, quick: bool) -> Iterator[Result]:
+    """A thousand computers with a package each."""
+    yield from offered(Site(server, folder, quick))
+
+
+def offered(site: Site) -> Iterator[Result]:
+    site.server.set(FREQUENCY=1)
+    count = site.count(1000)
+    asking = [prolog_of(each) for each in site.computers("offered", count)]
+    site.assigned("offered", count, "to offer")
+    yield site.cpu("PROLOG, a package, first offer", *site.sent(asking, count), None)
+    load, cpu = site.sent(asking, 3 * count)
+    yield site.cpu("PROLOG, a package, c=8", load, cpu, 0.65)
+    yield site.rate("PROLOG, a package, c=8", load)
+    load, _ = site.sent(asking, 3 * count, connections=32)
+    yield site.p99("PROLOG, a package, c=32", load)
+
+
+def reports(server: RunningServer, folder: Path, *, quick: bool) -> Iterator[Result]:
+    """Results of many computers at once; each is on the disk before it is answered."""
+    yield from reported(Site(server, folder, quick))
+
+
+def reported(site: Site) -> Iterator[Result]:
+    site.server.set(FREQUENCY=1)
+    count = site.count(1000)
+    devices = site.computers("told", count)
+    packages = [site.assigned("told", count, f"to report {n}") for n in range(3)]
+    site.sent([prolog_of(each) for each in devices], count)
+    told = [report(each, package) for package in packages for each in devices]
+    load, cpu = site.sent(told, len(told), connections=32)
+    for package in packages:
+        assert site.server.json("stats", package)["by_status"] == {"SUCCESS": count}
+    yield site.cpu("DOWNLOAD report, durable, c=32", load, cpu, 0.65)
+    yield site.rate("DOWNLOAD report, durable, c=32", load)
+    yield site.p99("DOWNLOAD report, durable, c=32", load)
+
+
+def in_process(server: RunningServer, count: int) -> Result:
+    """What is left when there is no network: all between two lines of the asynchronous server."""
+    messages: list[MutableMapping[str, Any]] = []
+    with ExitStack() as stack:
+        config = load(server.data)
+        app = create_app(config, faces=("comm",), stopping=stack)
+        gateway = Gateway(
+            app,
+            threads=config.threads,
+            spool_bytes=config.max_message_bytes,
+            shortcuts=app.shortcuts,
+        )
+        stack.callback(gateway.close)
+
+        async def run() -> float:
+            for _ in range(50):  # warm
+                await _asked(gateway, messages)
+            began = time.process_time()
+            for _ in range(count):
+                await _asked(gateway, messages)
+            return time.process_time() - began
+
+        seconds = asyncio.run(run())
+    assert {each["status"] for each in messages if "status" in each} == {200}
+    return Result("PROLOG, nothing to do, in process", 1000 * seconds / count, "ms CPU", 0.40)
+
+
+async def _asked(gateway: Gateway, messages: list[MutableMapping[str, Any]]) -> None:
+    body = prolog_xml(device("idle-0"))
+    headers = [
+        (b"host", b"localhost"),
+        (b"user-agent", OCS.encode()),
+        (b"content-type", b"application/x-compress"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
+        "scheme": "https", "path": PATH, "raw_path": PATH.encode(), "query_string": b"",
+        "root_path": "", "headers": headers, "client": ("127.0.0.1", 40000),
+        "server": ("127.0.0.1", 443), "state": {},
+    }  # fmt: skip
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        messages.append(message)
+
+    await gateway(scope, receive, send)

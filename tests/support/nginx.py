@@ -38,6 +38,7 @@ http {{
         ssl_certificate_key {certificate};
         ssl_protocols TLSv1.2 TLSv1.3;
         root {root};
+        location = /nothing {{ return 200; }}
     }}
 }}
 """
