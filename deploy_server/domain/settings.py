@@ -104,6 +104,14 @@ OPTIONS = (
         schemes=("http", "https"),
     ),
     Option(
+        "DOWNLOAD_AUTO_ACTIVATE",
+        "0",
+        "A package that was built is activated at once at the addresses above, if an agent would"
+        " find it there. Nobody gets it before it is assigned.",
+        Kind.SWITCH,
+        scopes=(GLOBAL,),
+    ),
+    Option(
         "DOWNLOAD_ACTIVATE_FRAG",
         "0",
         "Cut packages into equal fragments by DOWNLOAD_RATIO_FRAG, when a build does not say how."

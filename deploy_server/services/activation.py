@@ -24,6 +24,7 @@ __all__ = [
     "check_locations",
     "deactivate",
     "default_locations",
+    "is_automatic",
     "list_activations",
 ]
 
@@ -44,6 +45,11 @@ def default_locations(session: Session, config: ServerConfig, package: Package) 
     fragments = get_setting(session, "DOWNLOAD_URI_FRAG").value
     scheme = package.protocol.lower()
     return info or _own(config, "https"), fragments or _own(config, scheme)
+
+
+def is_automatic(session: Session) -> bool:
+    """Whether a package that was built is to be activated at once (DOWNLOAD_AUTO_ACTIVATE)."""
+    return get_setting(session, "DOWNLOAD_AUTO_ACTIVATE").value == "1"
 
 
 def activate(

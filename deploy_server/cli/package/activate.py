@@ -20,13 +20,14 @@ from deploy_server.cli.common import (
 from deploy_server.cli.package.group import open_store, package
 from deploy_server.cli.package.options import options_named
 from deploy_server.config import ServerConfig
-from deploy_server.domain.errors import Conflict
+from deploy_server.domain.errors import Conflict, SpecErrors
+from deploy_server.domain.layout import package_name
 from deploy_server.domain.location import is_local
 from deploy_server.services import activation, packages
 from deploy_server.services.assigning import find_activation
 from deploy_server.services.describing import describe_activation
 from deploy_server.storage.fragments import FragmentStore
-from deploy_server.storage.models import Package
+from deploy_server.storage.models import Activation, Package
 
 _COLUMNS = ("id", "package", "info_url", "fragment_url", "created_at", "created_by")
 
@@ -60,9 +61,8 @@ def activate(
         print_json(describe_activation(made))
     else:
         click.echo(f"A{made.id}")
-    for place in dict.fromkeys((made.info_url, made.fragment_url)):
-        if is_local(place):
-            say(f"Warning: agents that are told {place} would look on themselves.")
+    for warning in _about_places(made):
+        say(warning)
 
 
 @package.command()
@@ -91,6 +91,33 @@ def deactivate(data: Path, targets: tuple[str, ...]) -> None:
         f" {counted(gone.waiting, 'computer')} {are(gone.waiting)} no longer told,"
         f" {gone.notified} were told already"
     )
+
+
+def activate_built(
+    config: ServerConfig, session: Session, store: FragmentStore, built: Package
+) -> list[str]:
+    """Activate a package at the usual addresses if agents would find it there; say what became.
+
+    It has been built either way, so what is in the way is no error.
+    """
+    info, fragments = activation.default_locations(session, config, built)
+    try:
+        _check(session, config, store, built, info, fragments)
+        made = activation.activate(session, built, info, fragments, now=now(), actor=actor())
+        session.commit()
+    except (Conflict, SpecErrors) as error:
+        session.rollback()
+        again = f"When that is corrected: deploy-server package activate {package_name(built.id)}"
+        return [f"Warning: DOWNLOAD_AUTO_ACTIVATE did not activate it: {error.message}", again]
+    return [f"Activated as A{made.id}, as DOWNLOAD_AUTO_ACTIVATE says", *_about_places(made)]
+
+
+def _about_places(made: Activation) -> list[str]:
+    return [
+        f"Warning: agents that are told {place} would look on themselves."
+        for place in dict.fromkeys((made.info_url, made.fragment_url))
+        if is_local(place)
+    ]
 
 
 def _check(

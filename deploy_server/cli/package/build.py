@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import ResultClass
 from deploy_server.cli.common import actor, counted, data_option, json_option, now, print_json, say
+from deploy_server.cli.package.activate import activate_built
 from deploy_server.cli.package.group import open_store, package
 from deploy_server.cli.package.options import fields_of, options_named, spec_options
 from deploy_server.cli.package.progress import ProgressReport
 from deploy_server.domain.fields import read_spec, write_spec
 from deploy_server.domain.layout import package_name
 from deploy_server.services import packages, status
-from deploy_server.services.activation import list_activations
+from deploy_server.services.activation import is_automatic, list_activations
 from deploy_server.services.building import build_package
 from deploy_server.services.describing import describe_package
 from deploy_server.services.settings import get_setting
@@ -50,7 +51,11 @@ def build(data: Path, as_json: bool, name: str, **options: Any) -> None:
                 max_bytes=config.max_package_bytes,
                 progress=progress,
             )
+        automatic = is_automatic(session)
+        became = activate_built(config, session, store, built) if automatic else []
         _print(built, session, as_json)
+        for sentence in became:
+            say(sentence)
         _warn(warnings)
 
 

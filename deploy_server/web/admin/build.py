@@ -77,10 +77,7 @@ def build() -> ResponseReturnValue:
         return build_page(sent, upload), 503
     for warning in sent.warnings:
         flash(sentence(warning), "warning")
-    if request.form.get("do") == "activate":
-        return _activate(package)
-    flash("Built. Activate it, so that agents find it.", "success")
-    return redirect(url_for("console.packages.show", package_id=package.id))
+    return after_build(package)
 
 
 @blueprint.post("/summary")
@@ -167,6 +164,14 @@ def _build(sent: BuildForm, spec: PackageSpec, upload: Upload | None) -> Package
     return package
 
 
+def after_build(package: Package) -> ResponseReturnValue:
+    """Go on to the package; activated, where the form or the setting says so."""
+    if request.form.get("do") == "activate" or activation.is_automatic(db.session()):
+        return _activate(package)
+    flash("Built. Activate it, so that agents find it.", "success")
+    return redirect(url_for("console.packages.show", package_id=package.id))
+
+
 def _activate(package: Package) -> ResponseReturnValue:
     """Activate at the usual place if an agent would find everything there; else go and ask."""
     session, config = db.session(), services().config.in_use()
@@ -207,5 +212,6 @@ def build_page(
         systems=OS_FAMILIES,
         digests=DIGESTS,
         ratio=fragment_ratio(db.session()),
+        automatic=activation.is_automatic(db.session()),
         max_bytes=services().config.max_package_bytes,
     )

@@ -11,11 +11,11 @@ from deploy_agent.wire.fragment import FragmentPlan
 from deploy_server.domain.errors import Conflict, DeployError, SpecError, SpecErrors, StorageError
 from deploy_server.domain.fields import write_spec
 from deploy_server.domain.spec import OS_FAMILIES, PackageSpec
-from deploy_server.services import assigning, packages
+from deploy_server.services import activation, assigning, packages
 from deploy_server.services.building import build_package, fragment_ratio
 from deploy_server.storage.models import Package
 from deploy_server.storage.uploads import Upload
-from deploy_server.web.admin.build import download_settings
+from deploy_server.web.admin.build import after_build, download_settings
 from deploy_server.web.database import db
 from deploy_server.web.formats import sentence
 from deploy_server.web.forms import DEFAULTS, DIGESTS, BuildForm, by_field
@@ -92,10 +92,9 @@ def _take(kind: str, package_id: int) -> ResponseReturnValue:
         ), error.status
     for warning in sent.warnings:
         flash(sentence(warning), "warning")
-    if kind == "edit":
-        flash(f"Changed; this is revision {made.revision}.", "success")
-    else:
-        flash("Built. Activate it, so that agents find it.", "success")
+    if kind == "copy":
+        return after_build(made)
+    flash(f"Changed; this is revision {made.revision}.", "success")
     return redirect(url_for("console.packages.show", package_id=made.id))
 
 
@@ -201,6 +200,7 @@ def _page(
         systems=OS_FAMILIES,
         digests=DIGESTS,
         ratio=fragment_ratio(session),
+        automatic=activation.is_automatic(session),
         max_bytes=services().config.max_package_bytes,
         **holders,
     )

@@ -12,6 +12,7 @@ import pytest
 
 from deploy_agent.wire.info import parse_info
 from deploy_server.cli.common import open_session
+from deploy_server.services.activation import Check
 from deploy_server.storage.models import Package
 from tests.support.archive_bytes import tar_gz, zip_
 from tests.support.cli import Cli
@@ -292,6 +293,23 @@ def test_activations(cli: Cli, archive: Path) -> None:
     assert "Ended 2 activations" in cli("package", "deactivate", "A2", "A3").err
     assert json.loads(cli.ok("package", "activations", "--json")) == []
     assert "A2" in cli.refused("package", "deactivate", "A2")
+
+
+def test_the_setting_activates_what_agents_would_find(
+    cli: Cli, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.ok("setting", "set", "DOWNLOAD_AUTO_ACTIVATE", "on")
+    place = "deploy_server.services.activation.check_locations"
+    monkeypatch.setattr(place, lambda *_: [Check("https://x/info", False, "Nobody answers.")])
+    refused = cli("package", "build", *LAUNCH, "--file", archive)
+    package_id = refused.out.strip()
+    assert (refused.status, len(package_id)) == (0, 10)
+    assert "did not activate it: https://x/info: Nobody answers" in refused.err
+    assert f"deploy-server package activate {package_id}" in refused.err
+    monkeypatch.setattr(place, lambda *_: [Check("https://x/info", True, "It is there.")])
+    made = json.loads(cli.ok("package", "build", "Two", *COMMAND[1:], "--json"))
+    assert [each["id"] for each in made["activations"]] == ["A1"]
+    assert shown(cli, package_id)["activations"] == []
 
 
 def test_a_place_on_the_agents_own_machine_is_a_warning(cli: Cli) -> None:

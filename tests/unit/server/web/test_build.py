@@ -278,6 +278,23 @@ def test_build_and_activate_asks_where_agents_do_not_find_it(
         assert session.scalars(select(Activation)).all() == []
 
 
+@pytest.mark.parametrize("ok", [True, False])
+def test_the_setting_activates_what_agents_would_find(
+    admin: Browser, console: Console, monkeypatch: pytest.MonkeyPatch, ok: bool
+) -> None:
+    monkeypatch.setattr("deploy_server.services.activation.check_locations", found(ok))
+    assert "Build only" in admin.get("/packages/build").text
+    admin.post("/settings", {"DOWNLOAD_AUTO_ACTIVATE": "1"})
+    assert "Build only" not in admin.get("/packages/build").text
+    built = build(admin, target="install.sh", file=file())
+    (package,) = packages(console)
+    copied = admin.post(f"/packages/{package.id}/copy", {**GOOD, "name": "copy", "do": "build"})
+    for answer in (built, copied):
+        assert answer.location.endswith("/activate?checked=1") is not ok
+    with console.sessions() as session:
+        assert len(session.scalars(select(Activation)).all()) == (2 if ok else 0)
+
+
 def test_a_file_over_the_limit_is_refused_before_it_is_read(
     console: Console, admin: Browser
 ) -> None:

@@ -28,6 +28,10 @@ from tests.support.factories import (
     make_package,
 )
 
+#: What is another at each request: its number, the room on the disk, the form's token.
+CHANGING = re.compile(
+    r"this is request <code>[^<]*|[\d.]+ [KMGT]iB|csrf.token. (?:value|content)=\S+"
+)
 HIDDEN = re.compile(r"zzhidden|1800999999", re.IGNORECASE)
 OURS = {"agent": "Tranche/0.1", "agent_key": "tranche/0.1"}
 
@@ -112,9 +116,7 @@ def pages(console: Console, fleet: Fleet, browser: Browser) -> dict[str, str]:
             address = f"{fleet.address(rule)}?{question}"
             answer = browser.get(address)
             assert answer.status_code < 500, address
-            text = answer.text.replace(browser.token, "")
-            # The number of the request, and the room on the disk.
-            found[address] = re.sub(r"this is request <code>[^<]*|[\d.]+ [KMGT]iB", "", text)
+            found[address] = CHANGING.sub("", answer.text)
     return found
 
 
