@@ -6,7 +6,6 @@ everywhere.
 
 import csv
 import io
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -120,7 +119,6 @@ def init_formats(app: Flask) -> None:
         bytes=size_text,
         class_name=CLASS_NAMES.__getitem__,
         duration=duration_text,
-        facts=facts_text,
         info_lines=info_lines,
         iso=utc_text,
         kind=kind_of,
@@ -145,20 +143,6 @@ def browser_label(agent: str) -> str:
     name = next((label for mark, label in _BROWSERS if mark in agent), "")
     system = next((label for mark, label in _SYSTEMS if mark in agent), "")
     return f"{name} on {system}" if name and system else agent or "A browser without a name"
-
-
-def facts_text(values: str) -> str:
-    """What an entry of the audit log keeps as JSON: force no, schedule 2026/12/01 06:00."""
-    found = json.loads(values) if values else {}
-    return ", ".join(f"{name} {_fact(value)}" for name, value in found.items())
-
-
-def _fact(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value in ("", None) else str(value)
 
 
 def size_text(size: int) -> str:

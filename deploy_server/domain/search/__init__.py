@@ -8,6 +8,6 @@ Text becomes a tree here; storage/search.py makes SQL of the tree. Pure.
 
 from deploy_server.domain.search.errors import SearchError
 from deploy_server.domain.search.parser import parse
-from deploy_server.domain.search.values import read_since
+from deploy_server.domain.search.values import read_since, read_until
 
-__all__ = ["SearchError", "parse", "read_since"]
+__all__ = ["SearchError", "parse", "read_since", "read_until"]

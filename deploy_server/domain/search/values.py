@@ -35,13 +35,27 @@ def read_since(text: str, now: datetime) -> datetime:
     Raises:
         SpecError: field `since`.
     """
+    found = _read_time(text, "since")
+    return now - found.duration if isinstance(found, Age) else found.start
+
+
+def read_until(text: str, now: datetime) -> datetime:
+    """Return the moment just after what `text` names: 2026-11-21 is all of that day.
+
+    Raises:
+        SpecError: field `until`.
+    """
+    found = _read_time(text, "until")
+    return now - found.duration if isinstance(found, Age) else found.end
+
+
+def _read_time(text: str, field: str) -> Age | Span:
     try:
-        found = _time(Token("word", text.strip(), 0), ">")
+        return _time(Token("word", text.strip(), 0), ">")
     except SearchError as error:
         raise SpecError(
-            "since", f"{text[:40]!r} is no time", f"Write {FieldKind.TIME.value}"
+            field, f"{text[:40]!r} is no time", f"Write {FieldKind.TIME.value}"
         ) from error
-    return now - found.duration if isinstance(found, Age) else found.start
 
 
 def _pattern(token: Token, operator: str) -> Pattern:

@@ -22,6 +22,7 @@ class Filter:
 
     Attributes:
         since: not older.
+        until: older than that.
         actor: part of a name, in any case.
         action: its beginning, such as `package` or `package.build`.
         text: part of the target, or of what it was before or after.
@@ -31,6 +32,7 @@ class Filter:
     actor: str = ""
     action: str = ""
     text: str = ""
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if wanted.since is not None:
         found.append(AuditEntry.at >= wanted.since)
+    if wanted.until is not None:
+        found.append(AuditEntry.at < wanted.until)
     if wanted.actor:
         found.append(AuditEntry.actor.icontains(wanted.actor, autoescape=True))
     if wanted.action:

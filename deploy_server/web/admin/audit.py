@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from flask import Blueprint, Response, render_template, request
@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import SpecError
-from deploy_server.domain.search import read_since
+from deploy_server.domain.search import read_since, read_until
 from deploy_server.services.audit import (
     COLUMNS,
     Filter,
@@ -20,6 +20,7 @@ from deploy_server.services.audit import (
     list_entries,
 )
 from deploy_server.storage.types import utc_text
+from deploy_server.web.changes import changes_of
 from deploy_server.web.database import db, reading_session
 from deploy_server.web.formats import defused
 from deploy_server.web.pages import PAGE_SIZE, listing
@@ -40,6 +41,7 @@ def index() -> ResponseReturnValue:
         page=list_entries(db.session(), asked, page=listing("").page, page_size=PAGE_SIZE),
         actions=actions(db.session()),
         problem=problem,
+        changes_of=changes_of,
     )
 
 
@@ -63,13 +65,22 @@ def export() -> ResponseReturnValue:
 
 def _asked() -> tuple[Filter, str]:
     """Return what the address asks for, and what is wrong with it."""
-    text, problem, since = request.args.get("since", "").strip(), "", None
-    try:
-        since = read_since(text, services().now()) if text else None
-    except SpecError as error:
-        problem = str(error)
+    problems: list[str] = []
+    since, until = _time("since", read_since, problems), _time("until", read_until, problems)
     words = {name: request.args.get(name, "").strip()[:200] for name in ("actor", "action")}
-    return Filter(since=since, text=request.args.get("q", "").strip()[:200], **words), problem
+    text = request.args.get("q", "").strip()[:200]
+    return Filter(since=since, until=until, text=text, **words), " ".join(problems)
+
+
+def _time(
+    name: str, read: Callable[[str, datetime], datetime], problems: list[str]
+) -> datetime | None:
+    text = request.args.get(name, "").strip()
+    try:
+        return read(text, services().now()) if text else None
+    except SpecError as error:
+        problems.append(str(error))
+        return None
 
 
 def _lines(session: Session, asked: Filter) -> Iterator[str]:

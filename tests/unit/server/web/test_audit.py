@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 from sqlalchemy import delete
 
@@ -17,6 +18,31 @@ def test_a_change_is_there_with_who_and_from_where(admin: Browser) -> None:
     assert "Marie" in text
     assert "127.0.0.1" in text
     assert "superadmin" in text
+
+
+def test_a_change_shows_what_was_and_what_is(admin: Browser) -> None:
+    admin.post("/people", {"name": "Marie", "role": "viewer", "tags": "LYON"})
+    admin.post("/people/edit", {"name": "Marie", "role": "operator", "tags": "LYON"})
+    row = admin.get("/audit?action=user.change").text.split("<tbody>")[1].split("</tbody>")[0]
+    words = re.sub(r"<[^>]+>|\s+", " ", row).split()
+    assert " ".join(words).endswith("Marie role viewer → became operator")
+
+
+def test_it_is_searched_until_a_time(admin: Browser, console: Console) -> None:
+    admin.post("/people", {"name": "Marie", "role": "viewer"})
+    first = f"{console.clock():%Y-%m-%dT%H:%M}"
+    console.clock.advance(hours=3)
+    admin.post("/people", {"name": "Jan", "role": "viewer"})
+    text = admin.get(f"/audit?until={console.clock():%Y-%m-%d}").text
+    assert "Marie" in text
+    assert "Jan" in text
+    for asked in (f"until={first}", "until=2h", f"until={first}&since={first}"):
+        text = admin.get(f"/audit?{asked}").text
+        assert "Marie" in text
+        assert "Jan" not in text
+    answer = admin.get(f"/audit/export?until={first}")
+    assert "Jan" not in answer.text
+    assert "is no time" in admin.get("/audit?until=tomorrow").text
 
 
 def test_it_is_searched(admin: Browser) -> None:

@@ -99,10 +99,3 @@ def test_a_chart_is_whole_and_leaves_empty_parts_out() -> None:
 def test_an_info_file_has_a_line_for_each_attribute() -> None:
     text = '<DOWNLOAD ID="1" NAME="a &quot; PRI=&quot;5"/>'
     assert formats.info_lines(text) == '<DOWNLOAD ID="1"\n  NAME="a &quot; PRI=&quot;5"/>'
-
-
-def test_what_the_audit_log_keeps_is_read_as_words() -> None:
-    values = '{"force":false,"schedule":"","tags":["a","b"],"number":0,"all":true,"none":null}'
-    said = "force no, schedule none, tags a, b, number 0, all yes, none none"
-    assert formats.facts_text(values) == said
-    assert formats.facts_text("") == ""
