@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import platformdirs
 
+from deploy_server.domain.bucket import BucketAddress
 from deploy_server.domain.errors import DeployError
 
 #: What the environment's names start with; ``DEPLOY_SERVER_HTTP_PORT`` is ``http_port``.
@@ -35,6 +36,9 @@ _OTHER_NAMES = {"DATA", "SCHEME"}
 #: Kubernetes sets these in every pod beside a service that is called deploy-server.
 _SERVICE_LINK = re.compile(r"SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_\w+")
 
+#: What `packages` is where they are not in a bucket.
+ON_DISK = "disk"
+
 GIB = 1024**3
 MIB = 1024**2
 
@@ -51,6 +55,8 @@ class ServerConfig:
         data: the data directory.
         hosts: names and addresses agents and people use; the first one stands in default URLs.
         database_url: SQLAlchemy's address; empty in the file means ``tranche.db`` in ``data``.
+        packages: where packages are: ``disk``, which is ``download`` in ``data``, or the address of
+            a bucket (domain/bucket.py). Uploads go to the same place.
         bind: the address to listen on; empty means every address, IPv4 and IPv6.
         http_port: fragments, and agents without TLS where that is allowed; 0 takes a free port.
         https_port: the console, agents and info files; 0 takes a free port.
@@ -72,6 +78,7 @@ class ServerConfig:
     data: Path
     hosts: tuple[str, ...] = ("localhost",)
     database_url: str = ""
+    packages: str = ON_DISK
     bind: str = ""
     http_port: int = 8080
     https_port: int = 8443
@@ -108,16 +115,29 @@ class ServerConfig:
                     f"{name}: {error}",
                     hint="Give addresses like 10.0.0.5 and networks like 10.0.0.0/8.",
                 ) from None
+        self._check_packages()
         if unknown := set(self.faces) - set(FACES):
             raise ConfigError(
                 f"faces: {', '.join(sorted(unknown))} is no part of the server",
                 hint=f"The parts are {', '.join(FACES)}.",
             )
 
+    def _check_packages(self) -> None:
+        if self.packages != ON_DISK:
+            try:
+                BucketAddress.parse(self.packages)
+            except ValueError as error:
+                raise ConfigError(f"packages: {error}") from None
+
     @property
     def file(self) -> Path:
         """The configuration file; a directory that has it is initialised."""
         return self.data / "server.toml"
+
+    @property
+    def bucket(self) -> BucketAddress | None:
+        """Where packages are; None for ``download``."""
+        return None if self.packages == ON_DISK else BucketAddress.parse(self.packages)
 
     @property
     def secret_key_file(self) -> Path:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
+    from tests.support.object_store import ObjectStore
+
 # A shell that runs the suite in the background ignores Ctrl-C for it and for everything it starts;
 # what tests start has to end by it.
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
@@ -76,6 +78,25 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield url
 
 
+@pytest.fixture(scope="session")
+def object_store() -> "Iterator[ObjectStore]":
+    """A server that speaks S3; it takes a second to start, so tests that ask for it are slow."""
+    from tests.support.object_store import running
+
+    with running() as store:
+        yield store
+
+
+@pytest.fixture
+def bucket(object_store: "ObjectStore", monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an empty bucket of the test's own, as server.toml has it."""
+    from tests.support.object_store import CREDENTIALS
+
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return object_store.bucket()
+
+
 @pytest.fixture
 def engine(database_url: str) -> "Iterator[Engine]":
     """An engine on a fresh database of each kind, made as the server makes its own."""
@@ -106,7 +127,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         parameters = getattr(item, "callspec", None)
         on_postgresql = parameters and parameters.params.get("database_url") == "postgresql"
-        if folder in _SLOW_FOLDERS or on_postgresql:
+        in_bucket = "object_store" in getattr(item, "fixturenames", ())
+        if folder in _SLOW_FOLDERS or on_postgresql or in_bucket:
             item.add_marker(pytest.mark.slow)
 
 

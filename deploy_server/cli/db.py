@@ -17,8 +17,7 @@ from deploy_server.services.sweeping import sweep_orphans
 from deploy_server.services.tidying import remove_unreferenced
 from deploy_server.storage import schema
 from deploy_server.storage.database import make_engine
-from deploy_server.storage.fragments import LocalFragmentStore
-from deploy_server.storage.uploads import UploadStore
+from deploy_server.storage.stores import fragment_store, upload_store
 
 
 @click.group()
@@ -50,13 +49,13 @@ def sweep(data: Path) -> None:
     """Remove what crashes left behind, and rows that nothing refers to any more."""
     with open_server(data) as (config, session):
         clear(config.staging)
-        said = sweep_orphans(session, LocalFragmentStore(config.download, config.staging), now())
+        said = sweep_orphans(session, fragment_store(config), now())
         with session.begin():
             said += remove_unreferenced(session)
         said += sweep_events(session, now())
         said += sweep_results(session, now())
         said += sweep_audit(session, audit_days(session), now())
-    if removed := UploadStore(config.uploads, config.max_package_bytes).sweep(now()):
+    if removed := upload_store(config).sweep(now()):
         said.append(f"files of uploads that nobody went on with: {removed} removed")
     for sentence in said or ["Nothing to do"]:
         say(sentence)

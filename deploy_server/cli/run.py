@@ -2,20 +2,24 @@
 
 import dataclasses
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from deploy_server.cli.common import data_option, now, open_server
 from deploy_server.config import FACES, LOG_FORMATS
+from deploy_server.domain.errors import DeployError
 from deploy_server.services.audit import sweep_audit
 from deploy_server.services.backup import clear, load_settled
 from deploy_server.services.events import sweep_events
 from deploy_server.services.settings import audit_days
 from deploy_server.services.status import sweep_results
 from deploy_server.services.sweeping import sweep_orphans
-from deploy_server.storage.fragments import LocalFragmentStore
+from deploy_server.storage.stores import fragment_store
 
 log = logging.getLogger(__name__)
 
@@ -55,15 +59,36 @@ def run(data: Path, faces: str | None, **options: Any) -> None:
             config, faces=config.faces, scheme=scheme, stopping=stopping, board=board
         ),
         click.echo,
-        lambda: _sweep(data),
+        lambda: _sweep(data) if config.bucket is None else _apart(data, config.log_format),
     )
+
+
+def sweep_once(data: Path, log_format: str) -> None:
+    """Do what is due once a day, in a process that does nothing else."""
+    from deploy_server.serving.logs import log_to_stderr
+
+    log_to_stderr(log_format)
+    try:
+        _sweep(data)
+    except (DeployError, DBAPIError, OSError) as error:
+        log.error("Left for tomorrow: %s", error)
+
+
+def _apart(data: Path, log_format: str) -> None:
+    """Let a process of its own do it, and do not wait for that.
+
+    What talks to a bucket has threads, and the parent of all workers must have none.
+    """
+    program = "import sys; from pathlib import Path; from deploy_server.cli.run import sweep_once"
+    call = "sweep_once(Path(sys.argv[1]), sys.argv[2])"
+    subprocess.Popen([sys.executable, "-c", f"{program}; {call}", str(data), log_format])
 
 
 def _sweep(data: Path) -> None:
     """Put package files in order and forget what is old; what was done is logged."""
     with open_server(data) as (config, session):
         clear(config.staging)
-        sweep_orphans(session, LocalFragmentStore(config.download, config.staging), now())
+        sweep_orphans(session, fragment_store(config), now())
         said = sweep_events(session, now())
         said += sweep_results(session, now())
         said += sweep_audit(session, audit_days(session), now())

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from typing import BinaryIO
@@ -97,7 +97,7 @@ def fill(
         contents.archive_bytes = length
         tar = TarCheck(contents) if kind is Kind.TAR_GZ and not spec.wrap else None
         content = cut(
-            _while_room(store, blocks),
+            _while_room(store.free_bytes, blocks),
             staging,
             package_name(package_id),
             fragment_size(spec, length, ratio),
@@ -159,14 +159,14 @@ def _check_space(store: FragmentStore, length: int) -> None:
         )
 
 
-def _while_room(store: FragmentStore, blocks: Iterable[bytes]) -> Iterator[bytes]:
+def _while_room(room: Callable[[], int], blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield blocks until the disk has no more room than agents need; others write to it too."""
     unlooked = 0
     for block in blocks:
         unlooked += len(block)
         if unlooked >= _LOOK_EVERY:
             unlooked = 0
-            if not store.free_bytes():
+            if not room():
                 raise StorageError("the disk has no room left for this package", _FREE_SOME)
         yield block
 
@@ -177,7 +177,7 @@ def _count(
     """Return how many bytes there are, and the same bytes from a file without a name."""
     scratch = stack.enter_context(store.scratch())
     length = 0
-    for block in _while_room(store, blocks):
+    for block in _while_room(store.scratch_bytes, blocks):
         with storage_errors("the file cannot be kept while it is counted"):
             scratch.write(block)
         length += len(block)

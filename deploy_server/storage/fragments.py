@@ -5,6 +5,7 @@ A published package is the folder `<id>/` with `info`, `<id>-1` to `<id>-<n>` an
 on its way stands in a staging folder that no web server reads.
 """
 
+import os
 import re
 import tempfile
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from deploy_server.storage.staging import (
     LocalStaging,
     remove_folder,
     take_lock,
+    unbuffered,
 )
 
 _STAGED = re.compile(r"([0-9]{10})(\.lock|\.aside)?\Z", re.ASCII)
@@ -156,7 +158,17 @@ class FragmentStore(Protocol):
     def scratch(self) -> BinaryIO:
         """Return an empty file for reading and writing that is gone when it is closed.
 
-        It raises OSError when the disk refuses.
+        It lies on this machine, and raises OSError when the disk refuses.
+        """
+
+    def scratch_bytes(self) -> int:
+        """Return how many bytes such a file may take."""
+
+    def check(self) -> None:
+        """Return when packages can be read.
+
+        Raises:
+            StorageError: they cannot; the message says why and what to do.
         """
 
 
@@ -193,11 +205,11 @@ class LocalFragmentStore:
     def names(self, package_id: int) -> list[str]:
         """Return the files of a published package: info, fragments in order, their list."""
         with storage_errors(f"package {package_id} cannot be listed"):
-            return sorted(_listed(self._folder(package_id)), key=_order)
+            return sorted(_listed(self._folder(package_id)), key=order)
 
     def reader(self, package_id: int, plan: FragmentPlan) -> BinaryIO:
         """Return the published fragments joined, seekable."""
-        return open_joined(self._folder(package_id), f"{package_id:010d}", plan)
+        return open_joined(unbuffered(self._folder(package_id)), f"{package_id:010d}", plan)
 
     def size(self, package_id: int) -> int:
         """Return the bytes of a published package; 0 where there is none."""
@@ -248,6 +260,15 @@ class LocalFragmentStore:
             self.staging.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
             return cast(BinaryIO, tempfile.TemporaryFile(dir=self.staging))
 
+    def scratch_bytes(self) -> int:
+        """Return how many bytes such a file may take: it lies where packages do."""
+        return self.free_bytes()
+
+    def check(self) -> None:
+        """Return when packages can be read."""
+        with storage_errors(f"{self.download} cannot be read"):
+            os.scandir(self.download).close()
+
     def _recover(self, package_id: int, revision: int | None) -> str | None:
         published = self._folder(package_id)
         leftovers = [self._staged(package_id, ""), self._staged(package_id, ".aside")]
@@ -293,7 +314,8 @@ def _listed(folder: Path) -> list[str]:
         return []
 
 
-def _order(name: str) -> tuple[int, int, str]:
+def order(name: str) -> tuple[int, int, str]:
+    """Return a key that sorts the files of a package: info, fragments by number, their list."""
     if name == INFO_FILE:
         return (0, 0, name)
     if name == FRAGMENTS_FILE:

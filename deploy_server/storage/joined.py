@@ -1,7 +1,7 @@
 """The fragments of a package as one file that can be read and searched through."""
 
 import io
-from pathlib import Path
+from collections.abc import Callable
 from typing import BinaryIO
 
 from deploy_agent.wire.fragment import FragmentPlan, fragment_name
@@ -11,16 +11,20 @@ from deploy_server.storage.disk import storage_errors
 _BUFFER = 256 * 1024  # bytes
 
 
-def open_joined(folder: Path, package_id: str, plan: FragmentPlan) -> io.BufferedReader:
-    """Return the fragments in `folder` joined; one of them is open at a time."""
-    return io.BufferedReader(_Joined(folder, package_id, plan), _BUFFER)
+#: Opens a file of a package by its name; raises FileNotFoundError where there is none.
+OpenFile = Callable[[str], BinaryIO]
+
+
+def open_joined(open_file: OpenFile, package_id: str, plan: FragmentPlan) -> io.BufferedReader:
+    """Return the fragments of a package joined; one of them is open at a time."""
+    return io.BufferedReader(_Joined(open_file, package_id, plan), _BUFFER)
 
 
 class _Joined(io.RawIOBase):
     """Reads from the fragment that the position lies in."""
 
-    def __init__(self, folder: Path, package_id: str, plan: FragmentPlan) -> None:
-        self._folder = folder
+    def __init__(self, open_file: OpenFile, package_id: str, plan: FragmentPlan) -> None:
+        self._open_file = open_file
         self._package_id = package_id
         self._plan = plan
         self._position = 0
@@ -71,7 +75,7 @@ class _Joined(io.RawIOBase):
                 self._open = None
             name = fragment_name(self._package_id, number)
             try:
-                self._open = (self._folder / name).open("rb", buffering=0)
+                self._open = self._open_file(name)
             except FileNotFoundError:
                 raise NotFound(f"package {self._package_id} has no file {name}") from None
             self._number = number

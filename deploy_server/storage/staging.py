@@ -18,7 +18,7 @@ from deploy_agent.wire.fragment import FragmentPlan
 from deploy_server.domain.errors import Conflict
 from deploy_server.storage.atomic import sync_folder
 from deploy_server.storage.disk import storage_errors
-from deploy_server.storage.joined import open_joined
+from deploy_server.storage.joined import OpenFile, open_joined
 from deploy_server.storage.lock import FileLock
 
 # Web servers and mirror tools run as other users, and nothing in these folders is private.
@@ -130,7 +130,7 @@ class LocalStaging:
 
     def reader(self, plan: FragmentPlan) -> BinaryIO:
         """Return the fragments of this folder joined, seekable."""
-        return open_joined(self._folder, f"{self.package_id:010d}", plan)
+        return open_joined(unbuffered(self._folder), f"{self.package_id:010d}", plan)
 
     def publish(self) -> None:
         """Make the folder what readers see, all at once, on the disk for good."""
@@ -194,6 +194,11 @@ def take_lock(package_id: int, staging: Path) -> FileLock:
             "Wait until that has ended, and look at the package again",
         )
     return lock
+
+
+def unbuffered(folder: Path) -> OpenFile:
+    """Return what opens the files of a folder."""
+    return lambda name: (folder / name).open("rb", buffering=0)
 
 
 def remove_folder(folder: Path) -> None:

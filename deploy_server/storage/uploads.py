@@ -8,23 +8,31 @@ twice. It belongs to the person who began it and vanishes after `KEEP`.
 
 import hashlib
 import json
-import re
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-from deploy_server.domain.errors import Conflict, NotFound, SpecError, StorageError, TooLarge
+from deploy_server.domain.errors import StorageError, TooLarge
 from deploy_server.storage.disk import room_in, storage_errors
 from deploy_server.storage.lock import FileLock
+from deploy_server.storage.refusals import (
+    being_written,
+    check_size,
+    file_name,
+    is_id,
+    is_too_much,
+    not_complete,
+    not_here,
+    not_what_was_sent,
+    other_offset,
+)
 
 #: How long an upload that nobody built from is kept.
 KEEP = timedelta(days=2)
 
-_ID = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
-_NAME_MAX = 255
 _PIECE = 1024 * 1024  # bytes in memory
 
 
@@ -65,8 +73,59 @@ class Proof:
     sha256: str
 
 
+class Uploads(Protocol):
+    """Where uploads are. Every method may raise StorageError."""
+
+    def begin(self, owner: int, name: str, length: int | None) -> Upload:
+        """Make an empty upload.
+
+        Raises:
+            TooLarge: longer than the limit.
+            SpecError: no name, or a length below 0.
+        """
+
+    def get(self, upload_id: str, owner: int) -> Upload:
+        """Return an upload as far as it is.
+
+        Raises:
+            NotFound: there is none, or it is somebody else's.
+        """
+
+    def append(
+        self, upload: Upload, offset: int, pieces: Iterable[bytes], proof: Proof | None = None
+    ) -> Upload:
+        """Write `pieces` from `offset` on, and return the upload as far as it is then.
+
+        What arrived before a connection broke is kept; what a `proof` shows to be wrong is not.
+
+        Raises:
+            Conflict: somebody else writes to it, it does not end at `offset`, or what is here is
+                not what was sent.
+            TooLarge: more than was announced, or than the limit.
+        """
+
+    def finish(self, upload: Upload) -> Upload:
+        """Say that what is here is all of it; for senders that announced no length."""
+
+    def open(self, upload: Upload) -> BinaryIO:
+        """Open a complete upload for reading.
+
+        Raises:
+            Conflict: bytes are missing.
+        """
+
+    def writer(self, upload: Upload) -> BinaryIO:
+        """Open an empty upload for a parser that writes it from its first byte to its last."""
+
+    def delete(self, upload: Upload) -> None:
+        """Remove an upload; nothing if it is gone."""
+
+    def sweep(self, now: datetime) -> int:
+        """Remove what nobody touched for `KEEP`; returns how many files went."""
+
+
 class UploadStore:
-    """The uploads of this server.
+    """The uploads of this server, on its disk.
 
     Attributes:
         folder: where they lie.
@@ -80,16 +139,8 @@ class UploadStore:
         self.reserve = reserve
 
     def begin(self, owner: int, name: str, length: int | None) -> Upload:
-        """Make an empty upload.
-
-        Raises:
-            TooLarge: longer than the limit.
-            SpecError: no name, or a length below 0.
-            StorageError: the disk has no room for it.
-        """
-        name = Path(name.replace("\\", "/")).name[:_NAME_MAX]
-        if not name:
-            raise SpecError("file", "the file has no name", "Choose a file")
+        """Make an empty upload."""
+        name = file_name(name)
         self._check_length(length or 0)
         upload = Upload(secrets.token_hex(16), owner, name, length, 0)
         with storage_errors("the upload cannot be begun"):
@@ -99,12 +150,8 @@ class UploadStore:
         return upload
 
     def get(self, upload_id: str, owner: int) -> Upload:
-        """Return an upload as far as it is.
-
-        Raises:
-            NotFound: there is none, or it is somebody else's.
-        """
-        if _ID.match(upload_id):
+        """Return an upload as far as it is."""
+        if is_id(upload_id):
             try:
                 meta = json.loads(self._meta(upload_id).read_bytes())
                 offset = self._bytes(upload_id).stat().st_size
@@ -112,31 +159,19 @@ class UploadStore:
                 meta = {}
             if meta.get("owner") == owner:
                 return Upload(upload_id, owner, meta["name"], meta["length"], offset)
-        raise NotFound("that upload is not here any more", "Choose the file again")
+        raise not_here()
 
     def append(
         self, upload: Upload, offset: int, pieces: Iterable[bytes], proof: Proof | None = None
     ) -> Upload:
-        """Write `pieces` from `offset` on, and return the upload as far as it is then.
-
-        What arrived before a connection broke is kept; what a `proof` shows to be wrong is not.
-
-        Raises:
-            Conflict: somebody else writes to it, it does not end at `offset`, or what lies on the
-                disk is not what was sent.
-            TooLarge: more than was announced, or than the limit.
-            StorageError: the disk is full.
-        """
+        """Write `pieces` from `offset` on, and return the upload as far as it is then."""
         lock = FileLock.take(self.folder / f"{upload.id}.lock")
         if lock is None:
-            raise Conflict("this upload is already being written", "Wait a moment, then go on")
+            raise being_written()
         with lock:
             here = self.get(upload.id, upload.owner).offset
             if here != offset:
-                raise Conflict(
-                    f"the upload has {here} bytes, not {offset}",
-                    "Ask how far it is and go on from there",
-                )
+                raise other_offset(here, offset)
             with storage_errors("the free space cannot be told"):
                 room = room_in(self.folder, self.reserve)
             limit = self.limit if upload.length is None else upload.length
@@ -155,16 +190,9 @@ class UploadStore:
         return done
 
     def open(self, upload: Upload) -> BinaryIO:
-        """Open a complete upload for reading.
-
-        Raises:
-            Conflict: bytes are missing.
-        """
+        """Open a complete upload for reading."""
         if not upload.complete:
-            raise Conflict(
-                f"{upload.name} has arrived with {upload.offset} of {upload.length} bytes",
-                "Wait until it is complete, or choose the file again",
-            )
+            raise not_complete(upload.name, upload.offset, upload.length)
         with storage_errors("the upload cannot be read"):
             return self._bytes(upload.id).open("rb")
 
@@ -203,19 +231,10 @@ class UploadStore:
             if digest.hexdigest() == proof.sha256:
                 return
             file.truncate(proof.start)
-        raise Conflict(
-            f"what arrived of {upload.name} from byte {proof.start} on is not what was sent",
-            "Go on from there; if it happens again, look at the server's disk and the way to it",
-        )
+        raise not_what_was_sent(upload.name, proof.start)
 
     def _check_length(self, length: int) -> None:
-        if length < 0:
-            raise SpecError("file", f"{length} bytes is no length", "Choose a file")
-        if length > self.limit:
-            raise TooLarge(
-                f"the file has {length:,} bytes, more than the {self.limit:,} that are allowed",
-                "Raise max_package_bytes in server.toml, or send a smaller file",
-            )
+        check_size(length, self.limit)
         with storage_errors("the free space cannot be told"):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             free = room_in(self.folder, self.reserve)
@@ -264,10 +283,7 @@ def _write(file: BinaryIO, pieces: Iterable[bytes], offset: int, limit: int) -> 
     for piece in pieces:
         offset += len(piece)
         if offset > limit:
-            raise TooLarge(
-                f"more than the {limit:,} bytes that were announced or are allowed arrived",
-                "Choose the file again; the limit is max_package_bytes in server.toml",
-            )
+            raise is_too_much(limit)
         rest = memoryview(piece)
         # Only what the disk refuses: a connection that breaks is an OSError too.
         with storage_errors("the upload cannot be written"):

@@ -15,8 +15,8 @@ from sqlalchemy import NullPool
 from deploy_server.config import FACES, ServerConfig
 from deploy_server.services.contact import Sightings
 from deploy_server.storage.database import make_engine, session_factory
-from deploy_server.storage.fragments import LocalFragmentStore
 from deploy_server.storage.readers import Readers
+from deploy_server.storage.stores import fragment_store
 from deploy_server.storage.turns import Writer
 from deploy_server.web.board import Board
 from deploy_server.web.database import engine_of, init_database
@@ -77,10 +77,10 @@ def create_app(
     board = board or Board()
     watch = Watch(config, board.claim())
     wire.sightings.told = watch.row.wait
-    store = LocalFragmentStore(config.download, config.staging)
+    store = fragment_store(config)
     app.extensions["tranche"] = Services(
         config=config,
-        store=LocalFragmentStore(config.download, config.staging, config.min_free_bytes),
+        store=store,
         clock=clock,
         scheme=scheme,
         faces=wanted,

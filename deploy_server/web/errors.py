@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 #: Paths that machines ask for; what is not among them belongs to people.
 MACHINE_PATHS = ("/ocsinventory", "/download", "/api", "/healthz", "/readyz", "/metrics")
 
+#: After how many seconds an agent may ask again for what a disk or a database did not give.
+AGAIN_S = 30
+
 #: What went wrong and what to do, for statuses that Flask itself gives.
 _SENTENCES: dict[int, tuple[str, str]] = {
     400: (
@@ -142,6 +145,8 @@ def _answer(status: int, message: str, hint: str, code: str) -> Response:
         )
         response = Response(page)
     response.status_code = status
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(AGAIN_S)
     return response
 
 

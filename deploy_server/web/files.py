@@ -1,4 +1,4 @@
-"""GET /download: info files, fragments and their lists, straight from the disk.
+"""GET /download: info files, fragments and their lists, from the disk or from a bucket.
 
 No database and no session: a web server or an object store may take this face's place. Every
 answer is the whole file (200) or one range of it (206), with its length; never 304, which OCS's
@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO
 
 from flask import Blueprint, Response, request
@@ -85,21 +86,34 @@ def kind_of(package: str, name: str) -> FileKind | None:
 
 
 def _send(file: BinaryIO, kind: FileKind) -> Response:
-    size = os.fstat(file.fileno()).st_size
-    wanted = _range(size)
-    if wanted is None:
-        response = Response(wrap_file(request.environ, file, _PIECE))
-        response.content_length = size
-    else:
-        start, stop = wanted
-        response = Response(_pieces(file, start, stop), status=206)
-        response.content_length = stop - start
-        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-        response.call_on_close(file.close)
+    try:
+        size = _size(file)
+        wanted = _range(size)
+        if wanted is None:
+            response = Response(wrap_file(request.environ, file, _PIECE))
+            response.content_length = size
+        else:
+            start, stop = wanted
+            response = Response(_pieces(file, start, stop), status=206)
+            response.content_length = stop - start
+            response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+            response.call_on_close(file.close)
+    except BaseException:
+        file.close()
+        raise
     response.direct_passthrough = True
     for name, value in kind.headers():
         response.headers[name] = value
     return response
+
+
+def _size(file: BinaryIO) -> int:
+    try:
+        return os.fstat(file.fileno()).st_size
+    except io.UnsupportedOperation:  # it lies elsewhere
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        return size
 
 
 def _range(size: int) -> tuple[int, int] | None:
@@ -122,9 +136,14 @@ def _range(size: int) -> tuple[int, int] | None:
 
 
 def _pieces(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
+    """Return the pieces of a range; the first one is read before anything is answered."""
+    file.seek(start, io.SEEK_SET)
+    first = file.read(min(_PIECE, stop - start))
+    return chain([first], _rest(file, stop - start - len(first)))
+
+
+def _rest(file: BinaryIO, left: int) -> Iterator[bytes]:
     with closing(file):
-        file.seek(start, io.SEEK_SET)
-        left = stop - start
         while left and (piece := file.read(min(_PIECE, left))):
             left -= len(piece)
             yield piece

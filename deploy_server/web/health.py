@@ -6,7 +6,6 @@ log has the rest.
 """
 
 import logging
-import os
 import tempfile
 from collections.abc import Callable
 
@@ -73,11 +72,11 @@ def _database() -> None:
 
 
 def _packages() -> None:
-    os.scandir(services().config.download).close()
+    services().store.check()
 
 
 def _storage() -> None:
-    """Whether something can be written where uploads and packages are prepared."""
+    """Whether something can be written where uploads and packages are prepared here."""
     for folder in (services().config.uploads, services().config.staging):
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"ready?")

@@ -11,9 +11,10 @@ from typing import IO, Any, BinaryIO, cast
 
 from flask import Request, g, request
 
-from deploy_server.domain.errors import NotFound
+from deploy_server.domain.errors import NotFound, StorageError
 from deploy_server.storage.disk import storage_errors
-from deploy_server.storage.uploads import Upload, UploadStore
+from deploy_server.storage.stores import upload_store
+from deploy_server.storage.uploads import Upload, Uploads
 from deploy_server.web.security import person
 from deploy_server.web.services import services
 
@@ -56,10 +57,9 @@ class _Receiver:
         return getattr(self._file, name)
 
 
-def uploads() -> UploadStore:
+def uploads() -> Uploads:
     """The uploads of this server."""
-    config = services().config
-    return UploadStore(config.uploads, config.max_package_bytes, config.min_free_bytes)
+    return upload_store(services().config)
 
 
 def received() -> Upload | None:
@@ -91,9 +91,10 @@ def abandon(_error: BaseException | None = None) -> None:
     """Remove what came inside a form that was refused; for the end of a request."""
     if "receiving" in g:
         upload, file = g.pop("receiving")
-        with suppress(OSError):  # a full disk also refuses what is still in the buffer
+        with suppress(OSError, StorageError):  # who refused the rest refuses what is in the buffer
             file.close()
-        uploads().delete(upload)
+        with suppress(StorageError):  # then it goes when it is old
+            uploads().delete(upload)
 
 
 def pieces_of_body() -> Iterator[bytes]:

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from deploy_server.cli.common import open_server
 from deploy_server.config import ServerConfig
-from deploy_server.storage.fragments import LocalFragmentStore
+from deploy_server.storage.fragments import FragmentStore
+from deploy_server.storage.stores import fragment_store
 
 
 @click.group()
@@ -18,8 +19,7 @@ def package() -> None:
 
 
 @contextmanager
-def open_store(data: Path) -> Iterator[tuple[ServerConfig, Session, LocalFragmentStore]]:
+def open_store(data: Path) -> Iterator[tuple[ServerConfig, Session, FragmentStore]]:
     """Yield the configuration with the ports in use, a session outside transactions, the files."""
     with open_server(data) as (config, session):
-        store = LocalFragmentStore(config.download, config.staging, config.min_free_bytes)
-        yield config.in_use(), session, store
+        yield config.in_use(), session, fragment_store(config)

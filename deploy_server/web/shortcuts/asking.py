@@ -1,5 +1,8 @@
 """Who asks, and what is refused, on the short ways: as Flask and `observing.Observed` say it."""
 
+from http import HTTPStatus
+
+from deploy_server.web.errors import AGAIN_S
 from deploy_server.web.gateway.answer import Answer, Headers
 from deploy_server.web.gateway.environ import address_of
 from deploy_server.web.gateway.exchange import Scope
@@ -34,5 +37,7 @@ def answer(status: int, body: bytes, headers: Headers, number: str) -> Answer:
     made.request_id = number
     if status >= 400:
         made.headers.append((b"x-request-id", number.encode()))
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        made.headers.append((b"retry-after", b"%d" % AGAIN_S))
     made.head = body
     return made

@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from deploy_server.config import ServerConfig
-from deploy_server.storage.fragments import LocalFragmentStore
+from deploy_server.storage.stores import fragment_store
 from deploy_server.web import files
 from deploy_server.web.errors import init_errors
 from deploy_server.web.services import Scheme, Services
@@ -19,10 +19,9 @@ CONTENT = {"info": b"<DOWNLOAD/>", f"{ID}-1": bytes(range(256)) * 4096, "fragmen
 BIG = len(CONTENT[f"{ID}-1"])
 
 
-def client(tmp_path: Path, scheme: Scheme) -> FlaskClient:
+def client(config: ServerConfig, scheme: Scheme) -> FlaskClient:
     """A client of the files face alone: no database anywhere."""
-    config = ServerConfig(tmp_path)
-    store = LocalFragmentStore(config.download, config.staging)
+    store = fragment_store(config)
     with store.begin(int(ID)) as staging:
         for name, data in CONTENT.items():
             file = staging.create(name)
@@ -30,7 +29,8 @@ def client(tmp_path: Path, scheme: Scheme) -> FlaskClient:
             file.close()
         staging.publish()
         staging.finish()
-    (config.download / "secret").write_bytes(b"secret")
+    if config.bucket is None:
+        (config.download / "secret").write_bytes(b"secret")
     app = Flask("test", static_folder=None)
     app.extensions["tranche"] = Services(
         config,
@@ -45,15 +45,21 @@ def client(tmp_path: Path, scheme: Scheme) -> FlaskClient:
     return app.test_client()
 
 
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.slow)])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> ServerConfig:
+    place = request.getfixturevalue("bucket") if request.param == "s3" else "disk"
+    return ServerConfig(tmp_path, packages=place)
+
+
 @pytest.fixture
-def https(tmp_path: Path) -> Iterator[FlaskClient]:
-    with client(tmp_path, "https") as made:
+def https(config: ServerConfig) -> Iterator[FlaskClient]:
+    with client(config, "https") as made:
         yield made
 
 
 @pytest.fixture
-def http(tmp_path: Path) -> Iterator[FlaskClient]:
-    with client(tmp_path, "http") as made:
+def http(config: ServerConfig) -> Iterator[FlaskClient]:
+    with client(config, "http") as made:
         yield made
 
 

@@ -1,11 +1,10 @@
-"""What every store of fragments promises; a new kind joins `STORES`."""
+"""What every store of fragments promises; a new kind joins `store`."""
 
 import errno
 import fcntl
 import io
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,12 @@ import pytest
 from deploy_agent.wire.fragment import FragmentPlan
 from deploy_agent.wire.info import InfoFile, write_info
 from deploy_agent.wire.terms import Action
+from deploy_server.domain.bucket import BucketAddress
 from deploy_server.domain.errors import Conflict, NotFound
 from deploy_server.storage.fragments import FragmentStore, LocalFragmentStore, Staging
 from deploy_server.storage.lock import FileLock
+from deploy_server.storage.locks import FileLocks
+from deploy_server.storage.s3 import Bucket, S3FragmentStore
 
 ID = 1_800_000_001
 
@@ -24,13 +26,16 @@ def local(folder: Path) -> FragmentStore:
     return LocalFragmentStore(folder / "download", folder / "staging")
 
 
-STORES: list[Callable[[Path], FragmentStore]] = [local]
+def in_bucket(folder: Path, bucket: str) -> S3FragmentStore:
+    place = Bucket(BucketAddress.parse(bucket))
+    return S3FragmentStore(place, FileLocks(folder / "staging"), folder / "staging")
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> FragmentStore:
-    made: FragmentStore = request.param(tmp_path)
-    return made
+    if request.param == "local":
+        return local(tmp_path)
+    return in_bucket(tmp_path, request.getfixturevalue("bucket"))
 
 
 def put(staging: Staging, name: str, data: bytes) -> None:
@@ -202,6 +207,57 @@ def test_what_has_no_row_is_removed(store: FragmentStore) -> None:
 def test_space_is_counted(store: FragmentStore) -> None:
     publish(store, 1)
     assert store.free_bytes() > 0
+    assert store.scratch_bytes() > 0
+    with store.scratch() as file:
+        assert file.write(b"x") == 1
+
+
+def test_a_store_says_whether_it_can_be_read(store: FragmentStore) -> None:
+    publish(store, 1)
+    store.check()
+
+
+def test_a_change_that_was_committed_stays(store: FragmentStore) -> None:
+    publish(store, 1, b"one")
+    with store.begin(ID) as staging:
+        fill(staging, 2, b"two")
+        staging.publish()
+        staging.leave()
+    assert "left of a change" in str(store.recover(ID, lambda: 2))
+    assert store.recover(ID, lambda: 2) is None
+    assert content(store) == {"info": info(2), f"{ID}-1": b"two"}
+
+
+def test_a_change_that_was_not_committed_is_taken_back(store: FragmentStore) -> None:
+    publish(store, 1, b"one")
+    with store.begin(ID) as staging:
+        fill(staging, 2, b"two")
+        staging.publish()
+        staging.leave()
+    assert "revision 1 again" in str(store.recover(ID, lambda: 1))
+    assert store.recover(ID, lambda: 1) is None
+    assert content(store) == {"info": info(1), f"{ID}-1": b"one"}
+
+
+def test_a_file_may_be_long(store: FragmentStore) -> None:
+    """Longer than what is sent at once, and a multiple of it."""
+    data = bytes(range(256)) * (16 * 1024**2 // 256)
+    publish(store, 1, data)
+    with store.open(ID, f"{ID}-1") as file:
+        assert file.seek(0, io.SEEK_END) == len(data)
+        file.seek(8 * 1024**2 - 3)
+        assert file.read(6) == data[8 * 1024**2 - 3 : 8 * 1024**2 + 3]
+        file.seek(0)
+        assert file.read() == data
+    with store.begin(ID) as staging:
+        put(staging, "info", info(2))
+        staging.keep(f"{ID}-1")
+        staging.publish()
+        staging.finish()
+    assert store.names(ID) == ["info", f"{ID}-1"]
+    assert store.size(ID) == len(data) + len(info(2))
+    with store.open(ID, f"{ID}-1") as file:
+        assert file.read() == data
 
 
 def test_a_lock_that_was_removed_while_we_took_it(

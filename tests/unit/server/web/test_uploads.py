@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import io
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,12 @@ import pytest
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from deploy_server.domain.bucket import BucketAddress
 from deploy_server.domain.errors import Conflict, NotFound, SpecError, StorageError, TooLarge
+from deploy_server.storage.locks import FileLocks
 from deploy_server.storage.models import Package
-from deploy_server.storage.uploads import KEEP, UploadStore
+from deploy_server.storage.s3 import Bucket, S3UploadStore
+from deploy_server.storage.uploads import KEEP, Proof, Uploads, UploadStore
 from tests.support.archive_bytes import tar_gz
 from tests.support.clock import START
 from tests.support.console import BASE, Browser, Console
@@ -175,33 +180,50 @@ def test_a_body_without_token_is_refused_unread(admin: Browser, console: Console
     assert admin.get(url).json["offset"] == 0  # type: ignore[index]
 
 
+def in_bucket(folder: Path, bucket: str, limit: int = 1000) -> S3UploadStore:
+    place = Bucket(BucketAddress.parse(bucket))
+    return S3UploadStore(place, FileLocks(folder / "staging"), limit)
+
+
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.slow)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Uploads:
+    if request.param == "local":
+        return UploadStore(tmp_path / "uploads", limit=1000)
+    return in_bucket(tmp_path, request.getfixturevalue("bucket"))
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> UploadStore:
+def local(tmp_path: Path) -> UploadStore:
     return UploadStore(tmp_path / "uploads", limit=1000)
 
 
-def test_a_name_loses_its_folders(store: UploadStore) -> None:
+def read(store: Uploads, upload_id: str) -> bytes:
+    with store.open(store.get(upload_id, 1)) as file:
+        return file.read()
+
+
+def test_a_name_loses_its_folders(store: Uploads) -> None:
     assert store.begin(1, "C:\\fake\\setup.exe", 1).name == "setup.exe"
     assert store.begin(1, "../../etc/passwd", 1).name == "passwd"
     with pytest.raises(SpecError):
         store.begin(1, "/", 1)
 
 
-def test_limits_are_named(store: UploadStore) -> None:
+def test_limits_are_named(store: Uploads) -> None:
     with pytest.raises(TooLarge, match="max_package_bytes"):
         store.begin(1, "a", 1001)
     with pytest.raises(SpecError):
         store.begin(1, "a", -1)
 
 
-def test_room_is_needed_twice(store: UploadStore) -> None:
-    huge = UploadStore(store.folder, limit=2**62)
+def test_room_is_needed_twice(local: UploadStore) -> None:
+    huge = UploadStore(local.folder, limit=2**62)
     with pytest.raises(TooLarge, match="twice as much"):
         huge.begin(1, "a", 2**60)
 
 
-def test_the_reserve_stays_free(store: UploadStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    careful = UploadStore(store.folder, limit=1000, reserve=500)
+def test_the_reserve_stays_free(local: UploadStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    careful = UploadStore(local.folder, limit=1000, reserve=500)
     upload = careful.begin(1, "a", None)
 
     def leave(free: int) -> None:
@@ -218,7 +240,7 @@ def test_the_reserve_stays_free(store: UploadStore, monkeypatch: pytest.MonkeyPa
             careful.begin(1, "b", length)
 
 
-def test_what_arrived_before_a_break_is_kept(store: UploadStore) -> None:
+def test_what_arrived_before_a_break_is_kept(store: Uploads) -> None:
     upload = store.begin(1, "a", 10)
 
     def breaks() -> Any:
@@ -229,17 +251,16 @@ def test_what_arrived_before_a_break_is_kept(store: UploadStore) -> None:
         store.append(upload, 0, breaks())
     assert store.get(upload.id, 1).offset == 5
     assert store.append(upload, 5, [b"67890"]).complete
-    with store.open(store.get(upload.id, 1)) as file:
-        assert file.read() == b"1234567890"
+    assert read(store, upload.id) == b"1234567890"
 
 
-def test_only_a_complete_upload_opens(store: UploadStore) -> None:
+def test_only_a_complete_upload_opens(store: Uploads) -> None:
     upload = store.begin(1, "a", 10)
     with pytest.raises(Conflict, match="0 of 10"):
         store.open(upload)
 
 
-def test_two_writers_do_not_mix(store: UploadStore) -> None:
+def test_two_writers_do_not_mix(store: Uploads) -> None:
     upload = store.begin(1, "a", 10)
 
     def meanwhile() -> Any:
@@ -250,7 +271,8 @@ def test_two_writers_do_not_mix(store: UploadStore) -> None:
     assert store.append(upload, 0, meanwhile()).complete
 
 
-def test_old_ones_are_swept(store: UploadStore) -> None:
+def test_old_ones_are_swept(local: UploadStore) -> None:
+    store = local
     upload = store.begin(1, "a", 10)
     begun = store.folder.joinpath(f"{upload.id}.bytes").stat().st_mtime
     now = START.fromtimestamp(begun, START.tzinfo)
@@ -259,3 +281,82 @@ def test_old_ones_are_swept(store: UploadStore) -> None:
     with pytest.raises(NotFound):
         store.get(upload.id, 1)
     assert UploadStore(store.folder / "none", 1).sweep(now) == 0
+
+
+def of(start: int, data: bytes) -> Proof:
+    return Proof(start, hashlib.sha256(data).hexdigest())
+
+
+def test_bytes_are_compared_as_they_come(store: Uploads) -> None:
+    upload = store.begin(1, "a", 10)
+    store.append(upload, 0, [b"123", b"45"], of(0, b"12345"))
+    with pytest.raises(Conflict, match="from byte 5 on is not what was sent"):
+        store.append(upload, 5, [b"6x"], of(5, b"67"))
+    assert store.get(upload.id, 1).offset == 5
+    store.append(upload, 5, [b"67"])  # and the connection breaks
+    # What came before is compared too, and let go of where it is wrong: here in mid-piece.
+    with pytest.raises(Conflict, match="from byte 3 on"):
+        store.append(upload, 7, [b"89"], of(3, b"x56789"))
+    assert store.get(upload.id, 1).offset == 3
+    assert store.append(upload, 3, [b"4567890"], of(3, b"4567890")).complete
+    # The answer got lost: what is there is compared once more.
+    done = store.get(upload.id, 1)
+    assert store.append(done, 10, [], of(3, b"4567890")).complete
+    assert read(store, upload.id) == b"1234567890"
+
+
+def test_a_form_writes_as_it_is_read(store: Uploads) -> None:
+    upload = store.begin(1, "a", None)
+    with closing(store.writer(upload)) as file:
+        file.write(b"12345")
+        file.write(b"67")
+        file.seek(0)
+    assert store.finish(store.get(upload.id, 1)).length == 7
+    assert read(store, upload.id) == b"1234567"
+
+
+def test_what_is_deleted_is_gone(store: Uploads) -> None:
+    upload = store.begin(1, "a", 2)
+    store.append(upload, 0, [b"12"])
+    store.delete(upload)
+    store.delete(upload)
+    with pytest.raises(NotFound):
+        store.get(upload.id, 1)
+    with pytest.raises(TooLarge):
+        store.append(store.begin(1, "a", 2), 0, [b"123"])
+
+
+def test_old_ones_are_swept_from_a_bucket(tmp_path: Path, bucket: str) -> None:
+    store = in_bucket(tmp_path, bucket)
+    upload, other = store.begin(1, "a", 10), store.begin(1, "b", 10)
+    store.append(upload, 0, [b"12345"])
+    store.append(other, 0, [b"67890"])
+    now = datetime.now(UTC)
+    assert store.sweep(now + KEEP * 0.9) == 0
+    assert store.get(upload.id, 1).offset == 5
+    assert store.sweep(now + KEEP * 1.1) == 4
+    with pytest.raises(NotFound):
+        store.get(upload.id, 1)
+
+
+def test_long_pieces_and_late_ones(tmp_path: Path, bucket: str) -> None:
+    """One that was on its way when its sender died arrives after others went on."""
+    data = bytes(range(256)) * (20 * 1024**2 // 256)
+    store = in_bucket(tmp_path, bucket, limit=len(data))
+    upload = store.begin(1, "a", len(data))
+
+    def breaks() -> Any:
+        yield data[: 9 * 1024**2]
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        store.append(upload, 0, breaks())
+    here = store.get(upload.id, 1).offset
+    assert here == 9 * 1024**2
+    place = Bucket(BucketAddress.parse(bucket))
+    place.put(f"uploads/{upload.id}/{here:020d}-4", data[here : here + 4])
+    place.put(f"uploads/{upload.id}/{here:020d}-9", data[here : here + 9])
+    here = store.get(upload.id, 1).offset
+    assert here == 9 * 1024**2 + 9
+    assert store.append(upload, here, [data[here:]], of(here, data[here:])).complete
+    assert read(store, upload.id) == data

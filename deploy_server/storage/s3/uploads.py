@@ -1,0 +1,222 @@
+"""Uploads in a bucket: whichever process or host is asked, it goes on where another one stopped.
+
+    uploads/<id>/about.json               who sends it, under which name, how long it is
+    uploads/<id>/00000000000000000000-40  the bytes from offset 0 on, 40 of them
+
+The names of the pieces say how far an upload is, so nobody has to keep that anywhere else.
+"""
+
+import contextlib
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from datetime import datetime
+from itertools import groupby
+from typing import BinaryIO, cast
+
+from deploy_server.storage.locks import Locks
+from deploy_server.storage.refusals import (
+    being_written,
+    check_size,
+    file_name,
+    is_id,
+    is_too_much,
+    not_complete,
+    not_here,
+    not_what_was_sent,
+    other_offset,
+)
+from deploy_server.storage.s3.bucket import Bucket, NoObject
+from deploy_server.storage.s3.files import PART, Piece, open_pieces
+from deploy_server.storage.uploads import KEEP, Proof, Upload
+
+_ROOT = "uploads"
+_ABOUT = "about.json"
+_BLOCK = 1024**2
+
+
+class S3UploadStore:
+    """The uploads of everybody who uses the bucket.
+
+    Args:
+        bucket: where.
+        locks: shared by all of them.
+        limit: bytes of the largest upload.
+    """
+
+    def __init__(self, bucket: Bucket, locks: Locks, limit: int) -> None:
+        self._bucket = bucket
+        self._locks = locks
+        self.limit = limit
+
+    def begin(self, owner: int, name: str, length: int | None) -> Upload:
+        """Make an empty upload."""
+        name = file_name(name)
+        check_size(length or 0, self.limit)
+        upload = Upload(secrets.token_hex(16), owner, name, length, 0)
+        self._write_about(upload)
+        return upload
+
+    def get(self, upload_id: str, owner: int) -> Upload:
+        """Return an upload as far as it is."""
+        if is_id(upload_id):
+            with contextlib.suppress(NoObject):
+                about = json.loads(self._bucket.get(f"{_ROOT}/{upload_id}/{_ABOUT}"))
+                if about["owner"] == owner:
+                    offset = _end(self._pieces(upload_id))
+                    return Upload(upload_id, owner, about["name"], about["length"], offset)
+        raise not_here()
+
+    def append(
+        self, upload: Upload, offset: int, pieces: Iterable[bytes], proof: Proof | None = None
+    ) -> Upload:
+        """Write `pieces` from `offset` on, and return the upload as far as it is then."""
+        lock = self._locks.take(f"upload-{upload.id}")
+        if lock is None:
+            raise being_written()
+        with lock:
+            upload = self.get(upload.id, upload.owner)
+            if upload.offset != offset:
+                raise other_offset(upload.offset, offset)
+            digest = None if proof is None else self._digest(upload, proof.start)
+            writer = _Writer(self._bucket, upload, self.limit)
+            try:
+                for piece in pieces:
+                    writer.write(piece)
+                    if digest is not None:
+                        digest.update(piece)
+            finally:
+                # What arrived before a connection broke is kept.
+                writer.flush()
+            if proof is not None and digest is not None and digest.hexdigest() != proof.sha256:
+                self._truncate(upload.id, proof.start)
+                raise not_what_was_sent(upload.name, proof.start)
+            return replace(upload, offset=writer.offset)
+
+    def finish(self, upload: Upload) -> Upload:
+        """Say that what is here is all of it; for senders that announced no length."""
+        done = replace(upload, length=upload.offset)
+        self._write_about(done)
+        return done
+
+    def open(self, upload: Upload) -> BinaryIO:
+        """Open a complete upload for reading."""
+        if not upload.complete:
+            raise not_complete(upload.name, upload.offset, upload.length)
+        return open_pieces(self._bucket, self._pieces(upload.id))
+
+    def writer(self, upload: Upload) -> BinaryIO:
+        """Open an empty upload for a parser that writes it; only bytes that follow each other."""
+        return cast(BinaryIO, _Writer(self._bucket, upload, self.limit))
+
+    def delete(self, upload: Upload) -> None:
+        """Remove an upload; nothing if it is gone."""
+        # The first name is the one that makes it an upload.
+        self._bucket.delete([f"{_ROOT}/{upload.id}/{_ABOUT}"])
+        self._bucket.delete([each.name for each in self._bucket.listed(f"{_ROOT}/{upload.id}")])
+
+    def sweep(self, now: datetime) -> int:
+        """Remove what nobody touched for `KEEP`; returns how many objects went."""
+        removed = 0
+        listed = sorted(self._bucket.listed(_ROOT), key=lambda each: each.name)
+        for _, group in groupby(listed, key=lambda each: each.name.split("/")[1]):
+            objects = list(group)
+            if max(each.modified for each in objects) < now - KEEP:
+                self._bucket.delete([each.name for each in objects])
+                removed += len(objects)
+        return removed
+
+    def _digest(self, upload: Upload, start: int) -> "hashlib._Hash":
+        """Return the SHA-256 of what is here from `start` on."""
+        digest = hashlib.sha256()
+        if start < upload.offset:
+            with open_pieces(self._bucket, self._pieces(upload.id)) as file:
+                file.seek(start)
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+        return digest
+
+    def _truncate(self, upload_id: str, length: int) -> None:
+        """Let go of what follows the first `length` bytes."""
+        for piece in reversed(self._pieces(upload_id)):
+            if piece.start < length < piece.start + piece.length:
+                kept = self._bucket.get(piece.name)[: length - piece.start]
+                self._bucket.put(_name(upload_id, piece.start, len(kept)), kept)
+            if piece.start + piece.length > length:
+                self._bucket.delete([piece.name])
+
+    def _pieces(self, upload_id: str) -> list[Piece]:
+        """Return the pieces that follow each other without a gap, from the first byte on."""
+        found = [each.name for each in self._bucket.listed(f"{_ROOT}/{upload_id}")]
+        pieces = [Piece(name, *_read_name(name)) for name in found if not name.endswith(_ABOUT)]
+        # Two from the same offset: one was on its way when its sender died. The bytes are the
+        # same, and the longer one is the one that others may follow.
+        pieces.sort(key=lambda piece: (piece.start, -piece.length))
+        return list(_without_gaps(pieces))
+
+    def _write_about(self, upload: Upload) -> None:
+        about = {name: value for name, value in asdict(upload).items() if name != "offset"}
+        self._bucket.put(f"{_ROOT}/{upload.id}/{_ABOUT}", json.dumps(about).encode())
+
+
+class _Writer:
+    """Makes pieces of what it is given.
+
+    Attributes:
+        offset: of the byte after the last one.
+    """
+
+    def __init__(self, bucket: Bucket, upload: Upload, limit: int) -> None:
+        self._bucket = bucket
+        self._upload = upload
+        self._limit = limit if upload.length is None else upload.length
+        self._left = bytearray()
+        self.offset = upload.offset
+
+    def write(self, data: bytes) -> int:
+        """Append bytes."""
+        if self.offset + len(data) > self._limit:
+            raise is_too_much(self._limit)
+        self._left += data
+        self.offset += len(data)
+        if len(self._left) >= PART:
+            self.flush()
+        return len(data)
+
+    def flush(self) -> None:
+        """Let the bucket have what was written."""
+        if self._left:
+            data, self._left = bytes(self._left), bytearray()
+            start = self.offset - len(data)
+            self._bucket.put(_name(self._upload.id, start, len(data)), data)
+
+    def seek(self, _offset: int, _whence: int = 0) -> int:
+        """Stay: a parser goes back to the start when it is through, and nobody reads here."""
+        return 0
+
+    def close(self) -> None:
+        """Let the bucket have the rest."""
+        self.flush()
+
+
+def _name(upload_id: str, start: int, length: int) -> str:
+    return f"{_ROOT}/{upload_id}/{start:020d}-{length}"
+
+
+def _read_name(name: str) -> tuple[int, int]:
+    start, _, length = name.rpartition("/")[2].partition("-")
+    return int(start), int(length)
+
+
+def _without_gaps(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    end = 0
+    for piece in pieces:
+        if piece.start == end:
+            yield piece
+            end += piece.length
+
+
+def _end(pieces: list[Piece]) -> int:
+    return pieces[-1].start + pieces[-1].length if pieces else 0
