@@ -28,14 +28,12 @@ class Change:
 def changes_of(before: str, after: str) -> list[Change]:
     """Return the fields of an entry, as its JSON names them, in their order.
 
-    A field that is on one side only stands there alone where the entry has no other side: it was
-    made, or it is gone; else the other side is `nothing`.
+    A field that is on one side only stands there alone: it was made, or is gone, or says whom the
+    change reached.
     """
     was, now = _read(before), _read(after)
-    both = bool(was) and bool(now)
     return [
-        Change(name, _side(was, name, both=both), _side(now, name, both=both))
-        for name in dict.fromkeys((*was, *now))
+        Change(name, _side(was, name), _side(now, name)) for name in dict.fromkeys((*was, *now))
     ]
 
 
@@ -44,10 +42,8 @@ def _read(text: str) -> Mapping[str, object]:
     return found
 
 
-def _side(values: Mapping[str, object], name: str, *, both: bool) -> str | None:
-    if name in values:
-        return _fact(values[name])
-    return "nothing" if both else None
+def _side(values: Mapping[str, object], name: str) -> str | None:
+    return _fact(values[name]) if name in values else None
 
 
 def _fact(value: object) -> str:

@@ -62,7 +62,7 @@ def set_tag(
     for before in sorted(moved):
         _write(session, [computer_id for computer_id, _ in moved[before]], tag)
         whom = audit.named([device_id for _, device_id in moved[before]])
-        change = {"before": {"tag": before, **whom}, "after": {"tag": tag}}
+        change = {"before": {"tag": before}, "after": {"tag": tag, **whom}}
         number = whom["computers"]
         target = whom["device_ids"][0] if number == 1 else f"{number} computers"
         audit.record(session, "computer.tag", target, now=now, actor=actor, **change)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from deploy_agent.wire import terms
 from deploy_server.domain.errors import SpecError
 from deploy_server.services import fleet
 from deploy_server.services.fleet import Held
@@ -95,6 +96,25 @@ def _back(picked: Picked) -> str:
     return url_for("console.computers.index", q=picked.query or None)
 
 
+def _lists(picked: Picked, held: Sequence[Held]) -> dict[int, dict[str, str]]:
+    """The expression behind each number; of ticked rows there is none."""
+    if not picked.whole:
+        return {}
+    base = f"({picked.query}) and " if picked.query else ""
+    ours = f'agent ~ "{terms.OUR_AGENT_MARK}"'
+    found = {}
+    for each in held:
+        on = f"{base}package:{each.package:010d} = "
+        found[each.package] = {
+            "waiting": f"{on}waiting",
+            "told": f"{on}notified and {ours}",
+            "beyond": f"{on}notified and not {ours}",
+            "succeeded": f"{on}success",
+            "failed": f"{on}error",
+        }
+    return found
+
+
 def _page(picked: Picked, packages: Sequence[int], moved: str = "", problem: str = "") -> str:
     held = fleet.packages_held(
         db.session(), picked.selection(), now=services().now(), perimeter=person().perimeter
@@ -110,6 +130,7 @@ def _page(picked: Picked, packages: Sequence[int], moved: str = "", problem: str
         problem=problem,
         held=held,
         ticked={each.package for each in ticked},
+        lists=_lists(picked, held),
         results_too=request.values.get("results") == "too" or only_ended,
         back=_back(picked),
     )

@@ -57,8 +57,8 @@ def test_a_tag_is_given_and_entered_by_what_was_before(session: Session) -> None
     assert none == (
         "computer.tag",
         second.device_id,
-        {"tag": "", "computers": 1, "device_ids": [second.device_id]},
-        {"tag": "ŁÓDŹ"},
+        {"tag": ""},
+        {"tag": "ŁÓDŹ", "computers": 1, "device_ids": [second.device_id]},
     )
     assert (paris[1], paris[2]["tag"]) == (first.device_id, "PARIS")
     assert fleet.set_tag(session, ALL, "", **WHO) == 3

@@ -8,7 +8,7 @@ def test_a_change_has_both_sides() -> None:
     assert found == [
         Change("role", "viewer", "admin"),
         Change("tags", "a, b", "none"),
-        Change("new", "nothing", "0"),
+        Change("new", None, "0"),
     ]
     assert found[0].length == len("rolevieweradmin")
 

@@ -1,6 +1,7 @@
 """Packages taken back from ticked rows or a whole result: shown first, told afterwards."""
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -58,6 +59,19 @@ def test_it_is_shown_first(admin: Browser, packages: list[int]) -> None:
     nothing = admin.get("/computers/unassign?whole=1&q=tag+=+NICE").text
     assert "They have no package" in nothing
     assert admin.get("/computers/unassign").location == "/computers"
+
+
+def test_every_number_of_a_whole_result_is_as_long_as_its_list(
+    admin: Browser, packages: list[int]
+) -> None:
+    page = admin.get("/computers/unassign", query_string=WHOLE).text
+    counts = re.findall(r'<a class="count \w+" href="([^"]+)">(\d+)</a>', page)
+    assert len(counts) == 4
+    for address, number in counts:
+        listed = admin.get(unescape(address)).text
+        assert f'<h2 class="number">{number} computer' in listed, address
+    assert 'class="count' in admin.get("/computers/unassign?computer=1").text
+    assert '<a class="count' not in admin.get("/computers/unassign?computer=1").text
 
 
 def test_what_became_of_it_is_said(admin: Browser, console: Console, packages: list[int]) -> None:
