@@ -57,6 +57,8 @@ class ServerConfig:
         database_url: SQLAlchemy's address; empty in the file means ``tranche.db`` in ``data``.
         packages: where packages are: ``disk``, which is ``download`` in ``data``, or the address of
             a bucket (domain/bucket.py). Uploads go to the same place.
+        replica_url: of a PostgreSQL server that follows the database; lists are read from there.
+        replica_max_lag_s: seconds; when the replica is further behind, it is not read.
         bind: the address to listen on; empty means every address, IPv4 and IPv6.
         http_port: fragments, and agents without TLS where that is allowed; 0 takes a free port.
         https_port: the console, agents and info files; 0 takes a free port.
@@ -78,6 +80,8 @@ class ServerConfig:
     data: Path
     hosts: tuple[str, ...] = ("localhost",)
     database_url: str = ""
+    replica_url: str = ""
+    replica_max_lag_s: int = 30
     packages: str = ON_DISK
     bind: str = ""
     http_port: int = 8080
@@ -103,6 +107,12 @@ class ServerConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}", hint=f"Give a number from {low} to {high}."
                 )
+        if self.replica_url and not _are_postgresql(self.database_url, self.replica_url):
+            raise ConfigError(
+                "replica_url needs PostgreSQL on both sides: SQLite has no replicas",
+                hint="Remove replica_url, or give it and database_url as"
+                " postgresql+psycopg://user@host/name.",
+            )
         if self.log_format not in LOG_FORMATS:
             raise ConfigError(
                 f"log_format is {self.log_format!r}", hint=f"Give {' or '.join(LOG_FORMATS)}."
@@ -195,10 +205,15 @@ _RANGES = {
     "https_port": (0, 65535),
     "workers": (1, 64),
     "threads": (1, 256),
+    "replica_max_lag_s": (1, 3600),
     "max_package_bytes": (1, 1024 * GIB),
     "max_message_bytes": (MIB // 16, GIB),
     "min_free_bytes": (0, 1024 * GIB),
 }
+
+
+def _are_postgresql(*urls: str) -> bool:
+    return all(url.startswith("postgresql+psycopg://") for url in urls)
 
 
 def networks(texts: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -91,6 +91,10 @@ def create_app(
     if "files" in wanted:
         app.shortcuts += (FileShortcut(store, watch),)
     _add_faces(app, wanted, scheme)
+    if "admin" in wanted:
+        from deploy_server.web.replica import init_replica
+
+        init_replica(app, config, watch.row, stopping)
     if scheme == "https":
         init_health(app)
         init_metrics(app, board)

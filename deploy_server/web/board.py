@@ -60,7 +60,8 @@ _SUM = len(SECONDS) + 1
 _BYTES = len(SECONDS) + 2
 _WAITING = _TIMES + len(KINDS) * _WIDTH
 _PID = _WAITING + 1
-_ROW = _PID + 1
+_LISTS = _PID + 1  # read from the primary, and from the replica
+_ROW = _LISTS + 2
 _NUMBER = 8  # bytes of each
 
 
@@ -109,6 +110,11 @@ class Row:
             numbers[times + _SUM] += seconds
             numbers[times + _BYTES] += sent
 
+    def count_list(self, *, from_replica: bool) -> None:
+        """Count a list, where there is a replica to read it from."""
+        with self._lock:
+            self._numbers[_LISTS + from_replica] += 1
+
     def wait(self, number: int) -> None:
         """Say how many contacts this process has still to write down."""
         self._numbers[_WAITING] = number
@@ -141,6 +147,12 @@ class Board:
         """Return what was counted, of each kind."""
         rows = list(self._rows())
         return [_added(rows, number) for number in range(len(KINDS))]
+
+    def lists(self) -> tuple[int, int]:
+        """Return how many lists were read from the primary, and how many from the replica."""
+        rows = list(self._rows())
+        primary, replica = (int(sum(row[_LISTS + each] for row in rows)) for each in (0, 1))
+        return primary, replica
 
     def waiting(self) -> int:
         """Return how many contacts are still to be written down."""

@@ -7,7 +7,7 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from deploy_server.storage.types import utc_text
-from deploy_server.web.database import reading_session
+from deploy_server.web.database import list_session
 from deploy_server.web.formats import csv_line, defused
 
 
@@ -24,7 +24,7 @@ def csv_response(
         find: gives the rows, read from a session of their own: a cell for each column; times are
             written in UTC, None as nothing. It refuses before the first row.
     """
-    session = reading_session()
+    session = list_session()
     try:
         rows = find(session)
     except BaseException:

@@ -1,7 +1,8 @@
 """/healthz says that a process lives, /readyz whether it can do its work.
 
 Something that is not ready is not restarted but left alone for a while: what it lacks, a database
-or a disk, no restart brings back. Strangers may ask, so the answers name parts and no places; the
+or a disk, no restart brings back. Without its replica it does all of its work, so that is said and
+no more. Strangers may ask, so the answers name parts and no places; the
 log has the rest.
 """
 
@@ -9,13 +10,14 @@ import logging
 import tempfile
 from collections.abc import Callable
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from sqlalchemy.exc import DBAPIError
 
 from deploy_server.config import FACES
 from deploy_server.domain.errors import BadMessage, DeployError, NotFound
 from deploy_server.storage import schema
 from deploy_server.web.database import db
+from deploy_server.web.replica import replica_of
 from deploy_server.web.services import services
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,16 @@ def ready() -> Response:
             status = 503
             log.warning("not ready, %s: %s", name, trouble)
         lines.append(f"{name}: {'not ready' if trouble else 'ok'}\n")
+    if "admin" in wanted:
+        lines += _replica_line()
     return _text("".join(lines), status)
+
+
+def _replica_line() -> list[str]:
+    replica = replica_of(current_app)
+    if replica is None:
+        return []
+    return ["replica: degraded\n" if replica.state().trouble else "replica: ok\n"]
 
 
 def _trouble(check: Check) -> str:

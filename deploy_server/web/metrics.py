@@ -30,6 +30,7 @@ from deploy_server.storage.disk import reserve_of
 from deploy_server.web.board import SECONDS, Board
 from deploy_server.web.database import reading_session
 from deploy_server.web.observing import FORWARDED, contains
+from deploy_server.web.replica import replica_of
 from deploy_server.web.services import services
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class _Collector:
         yield InfoMetricFamily("tranche", "The program", {"version": __version__})
         yield from _requests(board)
         yield gauge("contacts_waiting", "Contacts that are not written down yet", board.waiting())
+        yield from _replica(board, gauge)
         yield from _disk(gauge)
         yield from _certificates(gauge)
         found = _figures()
@@ -144,6 +146,25 @@ def _requests(board: Board) -> "Iterator[Metric]":
         classes = list(zip(ends, map(float, accumulate(counted.classes)), strict=True))
         seconds.add_metric([counted.kind], classes, counted.seconds)
     yield from (requests, sent, seconds)
+
+
+def _replica(board: Board, gauge: Gauge) -> "Iterator[Metric]":
+    from prometheus_client.core import CounterMetricFamily
+
+    replica = replica_of(current_app)
+    if replica is None:
+        return
+    state = replica.state()
+    yield gauge("replica_up", "Whether lists are read from the replica", float(not state.trouble))
+    if state.lag is not None:
+        text = "How far the replica is behind"
+        yield gauge("replica_lag_seconds", text, state.lag.total_seconds())
+    lists = CounterMetricFamily(
+        "tranche_lists", "Lists by the database they were read from", labels=["database"]
+    )
+    for name, count in zip(("primary", "replica"), board.lists(), strict=True):
+        lists.add_metric([name], count)
+    yield lists
 
 
 def _disk(gauge: Gauge) -> "Iterator[Metric]":

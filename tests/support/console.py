@@ -22,6 +22,7 @@ from deploy_server.storage.models import User
 from deploy_server.storage.types import fold
 from deploy_server.web.app import create_app
 from deploy_server.web.database import db
+from deploy_server.web.replica import replica_of
 from tests.support.clock import FakeClock
 
 
@@ -139,9 +140,10 @@ class Console:
 
 
 @contextmanager
-def running_console(folder: Path, database_url: str) -> Iterator[Console]:
+def running_console(folder: Path, database_url: str, **keys: Any) -> Iterator[Console]:
     """A console on a migrated database; its connections are closed afterwards."""
-    config = ServerConfig(data=folder, hosts=("deploy.example.org",), database_url=database_url)
+    hosts = ("deploy.example.org",)
+    config = ServerConfig(data=folder, hosts=hosts, database_url=database_url, **keys)
     for place in (config.download, config.staging, config.uploads, config.run):
         place.mkdir(parents=True, exist_ok=True)
     config.secret_key_file.write_text("not a secret: only this test knows it\n" * 2)
@@ -155,5 +157,7 @@ def running_console(folder: Path, database_url: str) -> Iterator[Console]:
         yield Console(app, config, clock, session_factory(engine))
     finally:
         engine.dispose()
+        if replica := replica_of(app):
+            replica.close()
         with app.app_context():
             db.engine.dispose()

@@ -209,7 +209,8 @@ def _config(place: Place, new: Path) -> ServerConfig:
     }
     restored = load(new, {})
     if here:
-        restored = load(new, here)
+        # Whatever followed the database that was left does not follow this one.
+        restored = load(new, {**here, "DEPLOY_SERVER_REPLICA_URL": ""})
         replace_file(new / "server.toml", render(restored).encode())
     url = restored.database_url
     if url == f"sqlite:///{new / 'tranche.db'}":

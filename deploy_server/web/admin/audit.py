@@ -21,7 +21,7 @@ from deploy_server.services.audit import (
 )
 from deploy_server.storage.types import utc_text
 from deploy_server.web.changes import changes_of
-from deploy_server.web.database import db, reading_session
+from deploy_server.web.database import db, list_session
 from deploy_server.web.formats import defused
 from deploy_server.web.pages import PAGE_SIZE, listing
 from deploy_server.web.rights import Right, needs
@@ -60,7 +60,7 @@ def export() -> ResponseReturnValue:
     asked, _ = _asked()
     name = f"audit-{services().now():%Y-%m-%d}.csv"
     headers = {"Content-Disposition": f"attachment; filename={name}"}
-    return Response(_lines(reading_session(), asked), headers=headers, mimetype="text/csv")
+    return Response(_lines(list_session(), asked), headers=headers, mimetype="text/csv")
 
 
 def _asked() -> tuple[Filter, str]:

@@ -23,7 +23,7 @@ from deploy_server.storage.search import search_clause
 from deploy_server.web.admin.searches import reader
 from deploy_server.web.columns import COLUMNS, cell_text, choose_columns, chosen_columns
 from deploy_server.web.criteria import builder
-from deploy_server.web.database import db, reading_session
+from deploy_server.web.database import db, list_session
 from deploy_server.web.formats import csv_line, defused
 from deploy_server.web.pages import PAGE_SIZE, listing, row_id
 from deploy_server.web.rights import Right, needs
@@ -109,7 +109,7 @@ def export() -> ResponseReturnValue:
     now, perimeter = services().now(), person().perimeter
     query = request.args.get("q", "").strip()
     search_clause(db.session(), query, now)  # what is wrong is said before the first byte
-    session = reading_session()
+    session = list_session()
     rows = computers.iter_computers(session, query, now=now, perimeter=perimeter)
     headers = {"Content-Disposition": f"attachment; filename=computers-{now:%Y-%m-%d}.csv"}
     return Response(_lines(session, keys, rows), headers=headers, mimetype="text/csv")
