@@ -16,7 +16,9 @@ BUSY_TIMEOUT_S = 30
 READ_ONLY = {"tranche_begin": "BEGIN"}
 
 
-def make_engine(url: str, *, poolclass: type[Pool] | None = None) -> Engine:
+def make_engine(
+    url: str, *, poolclass: type[Pool] | None = None, busy_s: float = BUSY_TIMEOUT_S
+) -> Engine:
     """An engine for `url`, set up so that both databases promise the same.
 
     A transaction on SQLite takes the write lock when it begins (BEGIN IMMEDIATE), so what it read
@@ -26,6 +28,7 @@ def make_engine(url: str, *, poolclass: type[Pool] | None = None) -> Engine:
     Args:
         url: ``sqlite:///…`` or ``postgresql+psycopg://…``.
         poolclass: what keeps its connections; SQLAlchemy's choice where there is none.
+        busy_s: how long SQLite waits for others before it gives up, in seconds.
 
     Raises:
         ConfigError: another database, or no URL at all.
@@ -38,7 +41,7 @@ def make_engine(url: str, *, poolclass: type[Pool] | None = None) -> Engine:
         return create_engine(parsed, pool_pre_ping=True, poolclass=poolclass)
     if parsed.get_backend_name() != "sqlite":
         raise _unusable(f"it names {parsed.drivername}")
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, poolclass=poolclass)
+    engine = create_engine(parsed, connect_args={"timeout": busy_s}, poolclass=poolclass)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     event.listen(engine, "checkin", _leave_transaction)

@@ -33,6 +33,9 @@ from deploy_server.web.wire import Wire
 #: For how long contacts that change nothing else are collected, in seconds.
 _SIGHTINGS_S = 1.0
 
+#: How long an answer that is made where everybody waits for it may wait for others, in seconds.
+_AT_ONCE_S = 0.05
+
 
 class Application(Flask):
     """Flask, and the short ways around it.
@@ -112,14 +115,16 @@ def _wire(
     """What answers agents; what it keeps open and for later ends with `stopping`."""
     engine = engine_of(app)
     sightings = Sightings(session_factory(engine), _SIGHTINGS_S if stopping else 0)
-    if stopping is None:
-        readers = Readers(engine, keep=False)
-    else:
-        readers = Readers(make_engine(config.database_url, poolclass=NullPool), keep=True)
+    patient = Readers(engine, keep=False)
+    readers = patient
+    if stopping is not None:
+        own = make_engine(config.database_url, poolclass=NullPool, busy_s=_AT_ONCE_S)
+        readers = Readers(own, keep=True)
         stopping.callback(readers.close)
         stopping.callback(sightings.close)
     return Wire(
         readers=readers,
+        patient=patient,
         writer=Writer(engine),
         sightings=sightings,
         clock=clock,
@@ -129,8 +134,8 @@ def _wire(
 
 
 def _contact_threads(config: ServerConfig) -> int:
-    # SQLite answers from this process: threads that take turns at it would only change places.
-    return 1 if config.database_url.startswith("sqlite") else config.threads
+    # SQLite answers from this process, and its readers wait for no writer.
+    return 0 if config.database_url.startswith("sqlite") else config.threads
 
 
 def _add_faces(app: Flask, wanted: frozenset[str], scheme: Scheme) -> None:

@@ -77,7 +77,8 @@ class Wire:
     """What answers agents.
 
     Attributes:
-        readers: sessions for what only reads.
+        readers: sessions for what only reads; where answers are made at once, impatient ones.
+        patient: sessions for what those could not read.
         writer: does what changes something.
         sightings: when computers were last in contact.
         clock: tells the time; aware, UTC.
@@ -86,6 +87,7 @@ class Wire:
     """
 
     readers: Readers
+    patient: Readers
     writer: Writer
     sightings: Sightings
     clock: Callable[[], datetime]
@@ -103,12 +105,13 @@ class Wire:
             with self.readers.session() as session:
                 return self._opened(session, call)
         except DBAPIError:
-            # A connection that was kept may be one to a server that went away; who writes gets
-            # another one, and says what is wrong where it fails again.
+            # A connection that was kept may be one to a server that went away, or somebody has
+            # the whole database for a moment. What is left to do says what is wrong where it fails
+            # again.
             return lambda: self._done_at_length(call)
 
     def _done_at_length(self, call: Call) -> Reply:
-        with self.readers.session() as session:
+        with self.patient.session() as session:
             opened = self._opened(session, call)
         return opened if isinstance(opened, Reply) else opened()
 

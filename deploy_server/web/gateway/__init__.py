@@ -46,7 +46,8 @@ LINGER_S = 5
 class Shortcut(Protocol):
     """What answers some requests without the application."""
 
-    #: What its threads are called, and how many requests it takes at the same time.
+    #: What its threads are called, and how many requests it takes at the same time. None where it
+    #: waits for nobody: to wake a thread costs more than a short answer.
     name: str
     threads: int
 
@@ -96,6 +97,7 @@ class Gateway:
         self._short_pools = {
             shortcut: ThreadPoolExecutor(shortcut.threads, thread_name_prefix=shortcut.name)
             for shortcut in shortcuts
+            if shortcut.threads
         }
 
     def retire(self) -> None:
@@ -172,8 +174,11 @@ class Gateway:
                 self._long_pool, _whole, shortcut, exchange.scope, data
             )
         else:
-            pool = self._short_pools[shortcut]
-            short = await loop.run_in_executor(pool, shortcut.open, exchange.scope, data)
+            pool = self._short_pools.get(shortcut)
+            if pool is None:
+                short = shortcut.open(exchange.scope, data)
+            else:
+                short = await loop.run_in_executor(pool, shortcut.open, exchange.scope, data)
             if isinstance(short, Answer):
                 opened = short
             else:

@@ -20,6 +20,7 @@ class Way:
 
     Attributes:
         at_once: the most that were being read at the same time.
+        thread: where it was asked last.
     """
 
     name = "way"
@@ -27,6 +28,7 @@ class Way:
 
     def __init__(self) -> None:
         self.at_once = 0
+        self.thread = ""
         self.reading = 0
         self.open_gate = threading.Event()
         self._lock = threading.Lock()
@@ -38,6 +40,7 @@ class Way:
         return len(body) > SHORT
 
     def open(self, scope: Scope, body: bytes) -> Answer | Callable[[], Answer]:
+        self.thread = threading.current_thread().name
         if scope["path"] == "/later":
             return lambda: _answer(b"later")
         if len(body) <= SHORT:
@@ -113,6 +116,17 @@ def test_few_long_messages_are_read_at_a_time_and_hold_up_no_short_ones(
     asyncio.run(all_of_them())
     assert [each.body for each in long] == [b"long"] * len(long)
     assert way.at_once == LONG
+
+
+@pytest.mark.parametrize(("threads", "where"), [(0, "MainThread"), (1, "way_0")])
+def test_who_never_waits_is_asked_at_once(way: Way, threads: int, where: str) -> None:
+    way.threads = threads
+    gateway = Gateway(echo, threads=1, spool_bytes=10**6, shortcuts=[way])
+    clients = post(5), post(5, "/later")
+    asyncio.run(ask(gateway, *clients))
+    gateway.close()
+    assert [each.body for each in clients] == [b"short", b"later"]
+    assert way.thread == where
 
 
 def test_its_line_has_the_number_of_the_request(way: Way, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,8 +1,11 @@
 """The short way to the wire: its answers are the ones that Flask would give."""
 
 import gzip
+import sqlite3
+import time
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,11 @@ from sqlalchemy.exc import OperationalError
 
 from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog
 from deploy_agent.wire.sections import Section
-from deploy_server.storage.database import session_factory
+from deploy_server.config import ServerConfig
+from deploy_server.storage.database import make_engine, session_factory
+from deploy_server.storage.schema import upgrade
 from deploy_server.web import wire
+from deploy_server.web.app import create_app
 from deploy_server.web.board import Board
 from deploy_server.web.gateway import Shortcut
 from deploy_server.web.gateway.answer import Answer
@@ -113,6 +119,25 @@ def test_a_few_bytes_that_become_many_hold_nobody_up(site: Site) -> None:
         assert way.is_long(body) is (body is MESSAGES["too much"][0])
 
 
+def test_a_database_that_somebody_has_for_himself_holds_nobody_up(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'tranche.db'}"
+    upgrade(engine := make_engine(url))
+    engine.dispose()
+    config = ServerConfig(data=tmp_path, database_url=url)
+    with ExitStack() as stopping:
+        app = create_app(config, faces=["comm"], stopping=stopping)
+        way = next(each for each in app.shortcuts if each.name == "contact")
+        somebody = sqlite3.connect(tmp_path / "tranche.db", isolation_level=None)
+        for line in ("PRAGMA locking_mode=EXCLUSIVE", "BEGIN EXCLUSIVE"):
+            somebody.execute(line)
+        began = time.monotonic()
+        left = way.open(scope(), MESSAGES["prolog"][0])
+        assert time.monotonic() - began < 5  # not the half minute that writers have
+        assert not isinstance(left, Answer)
+        somebody.close()
+        assert left().status == 200
+
+
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
@@ -136,8 +161,6 @@ def test_what_fails_is_told_in_one_line(
 
 
 def test_a_process_without_agents_has_no_short_way(site: Site) -> None:
-    from deploy_server.web.app import create_app
-
     apps = {face: create_app(site.config, faces=(face,)) for face in ("comm", "files", "admin")}
     ways = {face: [each.name for each in app.shortcuts] for face, app in apps.items()}
     assert ways == {"comm": ["contact"], "files": ["file"], "admin": []}
