@@ -17,7 +17,7 @@ READ_ONLY = {"tranche_begin": "BEGIN"}
 
 
 def make_engine(
-    url: str, *, poolclass: type[Pool] | None = None, busy_s: float = BUSY_TIMEOUT_S
+    url: str, *, poolclass: type[Pool] | None = None, busy_s: float | None = None
 ) -> Engine:
     """An engine for `url`, set up so that both databases promise the same.
 
@@ -28,7 +28,8 @@ def make_engine(
     Args:
         url: ``sqlite:///…`` or ``postgresql+psycopg://…``.
         poolclass: what keeps its connections; SQLAlchemy's choice where there is none.
-        busy_s: how long SQLite waits for others before it gives up, in seconds.
+        busy_s: how long SQLite waits for others before it gives up, in seconds; the time of a
+            writer where there is none.
 
     Raises:
         ConfigError: another database, or no URL at all.
@@ -41,7 +42,8 @@ def make_engine(
         return create_engine(parsed, pool_pre_ping=True, poolclass=poolclass)
     if parsed.get_backend_name() != "sqlite":
         raise _unusable(f"it names {parsed.drivername}")
-    engine = create_engine(parsed, connect_args={"timeout": busy_s}, poolclass=poolclass)
+    patience = {"timeout": BUSY_TIMEOUT_S if busy_s is None else busy_s}
+    engine = create_engine(parsed, connect_args=patience, poolclass=poolclass)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     event.listen(engine, "checkin", _leave_transaction)

@@ -21,8 +21,14 @@ log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
+#: Has something done in another thread.
+Run = Callable[[Callable[[], None]], object]
+
 #: How often a message is tried that met another one of the same computer.
 TRIES = 5
+
+#: Messages in one commit: the first of them waits for the last.
+TOGETHER = 32
 
 #: PostgreSQL's words for "somebody else first": serialization failure, deadlock.
 _TURNS = ("40001", "40P01")
@@ -53,25 +59,60 @@ class Writer:
             work: safe to repeat.
             device_id: who asks, for the log.
         """
-        job = _Job(work, device_id)
-        if self._takes_turns:
-            self._queue(job)
-        else:
+        turn = threading.Event()
+        job = _Job(work, device_id, turn.set)
+        if not self._takes_turns:
             self._alone(job)
+            return job.result()
+        if not self._is_behind(job):
+            turn.set()
+        turn.wait()
+        if not job.is_done:
+            self._lead()
         return job.result()
 
-    def _queue(self, job: "_Job[Any]") -> None:
-        """Have the job done: by whoever leads now, or by leading those that wait."""
+    def queue(
+        self,
+        work: Work[Answer],
+        device_id: str,
+        run: Run,
+        done: Callable[[Callable[[], Answer]], None],
+    ) -> None:
+        """Have work done without waiting for it.
+
+        Args:
+            work: as for `do`.
+            device_id: as for `do`.
+            run: finds a thread for it, and for what waits with it.
+            done: told in that thread, when the effects were committed; what it is given returns the
+                answer, or raises what `do` would.
+        """
+
+        def called() -> None:
+            if job.is_done:
+                done(job.result)
+            else:
+                run(self._lead if self._takes_turns else alone)
+
+        def alone() -> None:
+            self._alone(job)
+            called()
+
+        job = _Job(work, device_id, called)
+        if not (self._takes_turns and self._is_behind(job)):
+            called()
+
+    def _is_behind(self, job: "_Job[Any]") -> bool:
+        """Let the job wait with others; whether somebody leads them."""
         with self._lock:
             self._waiting.append(job)
-            if self._is_led:
-                job.must_wait()
-            self._is_led = True
-        job.turn.wait()
-        if job.is_done:
-            return
+            is_led, self._is_led = self._is_led, True
+        return is_led
+
+    def _lead(self) -> None:
+        """Do what waits, and call who leads after that."""
         with self._lock:
-            batch, self._waiting = self._waiting, []
+            batch, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
         try:
             self._all(batch)
         except Exception as error:
@@ -82,10 +123,9 @@ class Writer:
         finally:
             with self._lock:
                 self._is_led = bool(self._waiting)
-                if self._waiting:
-                    self._waiting[0].turn.set()
-            for each in batch:
-                each.turn.set()
+                following = self._waiting[:1]
+            for each in (*following, *batch):
+                each.call()
 
     def _all(self, batch: "list[_Job[Any]]") -> None:
         if len(batch) == 1:
@@ -152,22 +192,17 @@ class _Job(Generic[Answer]):
     Attributes:
         work: what is to be done.
         device_id: who asks.
-        turn: set when it was done, or whoever waits for it is to lead.
+        call: called when it was done, or when whoever waits for it is to lead.
         is_done: there is a result.
     """
 
-    def __init__(self, work: Work[Answer], device_id: str) -> None:
+    def __init__(self, work: Work[Answer], device_id: str, call: Callable[[], None]) -> None:
         self.work = work
         self.device_id = device_id
-        self.turn = threading.Event()
-        self.turn.set()
+        self.call = call
         self.is_done = False
         self._answer: Answer
         self._error: Exception | None = None
-
-    def must_wait(self) -> None:
-        """Wait for whoever leads."""
-        self.turn.clear()
 
     def succeed(self, answer: Answer) -> None:
         """Note the result."""

@@ -9,6 +9,7 @@ the database; what changes something is left over as work, which may wait for ot
 """
 
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -24,7 +25,7 @@ from deploy_server.services import gate
 from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.contact import Sightings, answer, look
 from deploy_server.storage.readers import Readers
-from deploy_server.storage.turns import Writer
+from deploy_server.storage.turns import Run, Writer
 
 #: Where agents talk to.
 PATH = "/ocsinventory"
@@ -68,8 +69,64 @@ class Reply:
     kind: str = "refused"
 
 
-#: What is left of a call, and may wait for others.
-Work = Callable[[], Reply]
+#: Gives the reply, or raises why there is none.
+Result = Callable[[], Reply]
+
+
+class Work:
+    """What is left of a call, and may wait for others.
+
+    Args:
+        do: does it.
+    """
+
+    def __init__(self, do: Result) -> None:
+        self._do = do
+
+    def __call__(self) -> Reply:
+        """Do it here."""
+        return self._do()
+
+    def queue(self, run: Run, done: Callable[[Result], None]) -> None:
+        """Have it done in a thread that `run` finds; `done` is told there."""
+        run(lambda: done(self._do))
+
+
+class _Written(Work):
+    """What is committed before it is answered, with others where that is cheaper.
+
+    Args:
+        writer: does it.
+        answer: makes the bytes of an answer.
+        device_id: who asks.
+        made: makes the reply of those bytes.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        answer: Callable[[Session], bytes],
+        device_id: str,
+        made: Callable[[bytes], Reply],
+    ) -> None:
+        super().__init__(lambda: made(writer.do(self._work, device_id)))
+        self._writer = writer
+        self._answer = answer
+        self._device_id = device_id
+        self._made = made
+        # Whoever does it, its lines in the log are those of this request.
+        self._context = copy_context()
+
+    def queue(self, run: Run, done: Callable[[Result], None]) -> None:
+        """Have it done with others."""
+
+        def told(answer: Callable[[], bytes]) -> None:
+            done(lambda: self._made(answer()))
+
+        self._writer.queue(self._work, self._device_id, run, told)
+
+    def _work(self, session: Session) -> bytes:
+        return self._context.run(self._answer, session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +165,7 @@ class Wire:
             # A connection that was kept may be one to a server that went away, or somebody has
             # the whole database for a moment. What is left to do says what is wrong where it fails
             # again.
-            return lambda: self._done_at_length(call)
+            return Work(lambda: self._done_at_length(call))
 
     def _done_at_length(self, call: Call) -> Reply:
         with self.patient.session() as session:
@@ -117,7 +174,7 @@ class Wire:
 
     def _opened(self, session: Session, call: Call) -> Reply | Work:
         if self.is_plain and not gate.is_http_allowed(session):
-            return lambda: self._refused_plain(call)
+            return Work(lambda: self._refused_plain(call))
         if not gate.is_known_agent(session, call.user_agent):
             return _refused_agent(call)
         try:
@@ -132,21 +189,23 @@ class Wire:
         who = {"user_agent": call.user_agent, "remote": call.remote}
         quick = look(session, message, now=now, **who)
         if quick is None:
-            return lambda: self._answered(message, envelope, call)
+            return self._answered(message, envelope, call)
         if quick.computer_id is not None:
             self.sightings.note(quick.computer_id, now, call.user_agent)
         return _reply(_packed(quick.xml, envelope), message)
 
-    def _answered(self, message: Request, envelope: Envelope, call: Call) -> Reply:
-        def reply(session: Session) -> bytes:
+    def _answered(self, message: Request, envelope: Envelope, call: Call) -> Work:
+        def xml(session: Session) -> bytes:
             now = self.clock().replace(microsecond=0)
             return answer(session, message, now=now, user_agent=call.user_agent, remote=call.remote)
 
-        xml = self.writer.do(reply, message.device_id)
-        # A report is answered 200 and nothing, not even a type.
-        if xml:
-            return _reply(pack(xml, envelope), message)
-        return Reply(200, b"", "", _NO_CACHE, _KINDS[type(message)])
+        def reply(xml: bytes) -> Reply:
+            # A report is answered 200 and nothing, not even a type.
+            if xml:
+                return _reply(pack(xml, envelope), message)
+            return Reply(200, b"", "", _NO_CACHE, _KINDS[type(message)])
+
+        return _Written(self.writer, xml, message.device_id, reply)
 
     def too_large(self, call: Call) -> Reply:
         """Refuse a message for its length."""

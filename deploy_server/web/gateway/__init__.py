@@ -13,11 +13,14 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from wsgiref.types import WSGIApplication
 
+from deploy_server.storage.turns import Run
 from deploy_server.web.gateway.answer import Answer, ask
+from deploy_server.web.gateway.arrivals import Arrivals, Arriving
 from deploy_server.web.gateway.body import (
     Body,
     BodyBroken,
@@ -43,6 +46,18 @@ LONG = 2
 LINGER_S = 5
 
 
+class Left(Protocol):
+    """What is left to do for an answer, and may wait for others; it never fails."""
+
+    def __call__(self) -> Answer:
+        """Do it here."""
+        ...
+
+    def queue(self, run: Run, done: Callable[[Answer], None]) -> None:
+        """Have it done in a thread that `run` finds; `done` is told there."""
+        ...
+
+
 class Shortcut(Protocol):
     """What answers some requests without the application."""
 
@@ -59,8 +74,8 @@ class Shortcut(Protocol):
         """Whether it takes long to read; asked where everybody waits for the answer."""
         ...
 
-    def open(self, scope: Scope, body: bytes) -> Answer | Callable[[], Answer]:
-        """Return the answer, or what is left to do for it; that may wait for others."""
+    def open(self, scope: Scope, body: bytes) -> Answer | Left:
+        """Return the answer, or what is left to do for it."""
         ...
 
 
@@ -92,6 +107,8 @@ class Gateway:
         self._access_log = access_log
         self._is_retiring = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="request")
+        self._left_pool = ThreadPoolExecutor(threads, thread_name_prefix="left")
+        self._arrivals = Arrivals()
         self._shortcuts = shortcuts
         self._long_pool = ThreadPoolExecutor(min(threads, LONG), thread_name_prefix="long")
         self._short_pools = {
@@ -106,7 +123,7 @@ class Gateway:
 
     def close(self) -> None:
         """Wait for the threads that still work."""
-        for pool in (*self._short_pools.values(), self._long_pool):
+        for pool in (*self._short_pools.values(), self._long_pool, self._left_pool):
             pool.shutdown()
         self._pool.shutdown()
 
@@ -182,7 +199,9 @@ class Gateway:
             if isinstance(short, Answer):
                 opened = short
             else:
-                opened = await loop.run_in_executor(self._pool, short)
+                arriving: Arriving = loop.create_future()
+                short.queue(self._left_pool.submit, partial(self._arrivals.add, arriving))
+                opened = await arriving
         exchange.request_id = opened.request_id
         if self._is_retiring:
             opened.headers.append((b"connection", b"close"))

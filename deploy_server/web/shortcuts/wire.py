@@ -3,15 +3,17 @@
 import logging
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 
 from deploy_agent.wire.envelope import is_longer
+from deploy_server.storage.turns import Run
 from deploy_server.web.errors import told_to_machines
-from deploy_server.web.gateway import SHORT
+from deploy_server.web.gateway import SHORT, Left
 from deploy_server.web.gateway.answer import Answer, Headers
 from deploy_server.web.gateway.exchange import Scope
 from deploy_server.web.observing import Watch
 from deploy_server.web.shortcuts.asking import answer, header, who
-from deploy_server.web.wire import PATH, Call, Reply, Wire
+from deploy_server.web.wire import PATH, Call, Reply, Result, Wire, Work
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class WireShortcut:
         """Whether it takes long to read: a few bytes may be a thousand times as many, inflated."""
         return len(body) > SHORT or is_longer(body, _INFLATED)
 
-    def open(self, scope: Scope, body: bytes) -> Answer | Callable[[], Answer]:
+    def open(self, scope: Scope, body: bytes) -> Answer | Left:
         """Return the answer, or what is left to do for it; that may wait for others."""
         began = time.perf_counter()
         remote, number = who(scope, self._watch)
@@ -60,17 +62,37 @@ class WireShortcut:
             return counted(_failed(error))
         if isinstance(opened, Reply):
             return counted(opened)
-        work = opened
+        return _Left(opened, counted)
 
-        def finish() -> Answer:
-            self._watch.begin(number)  # in another thread, perhaps
-            try:
-                return counted(work())
-            except Exception as error:
-                # As above.
-                return counted(_failed(error))
 
-        return finish
+class _Left:
+    """What is left of a message.
+
+    Args:
+        work: does it.
+        counted: counts its reply, and makes the answer of it.
+    """
+
+    def __init__(self, work: Work, counted: Callable[[Reply], Answer]) -> None:
+        self._work = work
+        self._counted = counted
+        # Whoever does it, its lines in the log are those of this request.
+        self._context = copy_context()
+
+    def __call__(self) -> Answer:
+        """Do it here."""
+        return self._context.run(self._answered, self._work)
+
+    def queue(self, run: Run, done: Callable[[Answer], None]) -> None:
+        """Have it done in a thread that `run` finds; `done` is told there."""
+        self._work.queue(run, lambda result: done(self._context.run(self._answered, result)))
+
+    def _answered(self, result: Result) -> Answer:
+        try:
+            return self._counted(result())
+        except Exception as error:
+            # Whatever it is, one request failed and the next one must be answered.
+            return self._counted(_failed(error))
 
 
 def _answer(reply: Reply, number: str) -> Answer:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from deploy_server.web.gateway import LONG, SHORT, Gateway
+from deploy_server.storage.turns import Run
+from deploy_server.web.gateway import LONG, SHORT, Gateway, Left
 from deploy_server.web.gateway.answer import Answer
 from deploy_server.web.gateway.exchange import Scope
 from tests.support.waiting import wait_until
@@ -39,10 +40,10 @@ class Way:
     def is_long(self, body: bytes) -> bool:
         return len(body) > SHORT
 
-    def open(self, scope: Scope, body: bytes) -> Answer | Callable[[], Answer]:
+    def open(self, scope: Scope, body: bytes) -> Answer | Left:
         self.thread = threading.current_thread().name
         if scope["path"] == "/later":
-            return lambda: _answer(b"later")
+            return Later(b"later")
         if len(body) <= SHORT:
             return _answer(b"short")
         with self._lock:
@@ -51,7 +52,20 @@ class Way:
         assert self.open_gate.wait(30)
         with self._lock:
             self.reading -= 1
-        return lambda: _answer(b"long")
+        return Later(b"long")
+
+
+class Later:
+    """An answer that is made in a thread."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __call__(self) -> Answer:
+        return _answer(self._body)
+
+    def queue(self, run: Run, done: Callable[[Answer], None]) -> None:
+        run(lambda: done(self()))
 
 
 def _answer(body: bytes) -> Answer:

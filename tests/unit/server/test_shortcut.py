@@ -4,7 +4,7 @@ import gzip
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from deploy_server.web.app import create_app
 from deploy_server.web.board import Board
 from deploy_server.web.gateway import Shortcut
 from deploy_server.web.gateway.answer import Answer
-from deploy_server.web.observing import Watch
+from deploy_server.web.observing import Watch, request_id
 from deploy_server.web.shortcuts.asking import header, who
 from tests.support.apps import OCS, OURS, Site, make_site
 
@@ -158,6 +158,27 @@ def test_what_fails_is_told_in_one_line(
     assert answer.status == status
     assert words in answer.head
     assert answer.head.count(b"\n") == 1
+
+
+def test_whoever_does_the_work_its_number_stays_its_own(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def number(*_: object, **__: object) -> bytes:
+        return request_id().encode()
+
+    monkeypatch.setattr(wire, "answer", number)
+    body, user_agent = MESSAGES["report"]
+    left = [shortcut(site).open(scope(user_agent), body) for _ in range(3)]
+    steps: list[Callable[[], None]] = []
+    answers: list[Answer] = []
+    for each in left:
+        assert not isinstance(each, Answer)
+        each.queue(steps.append, answers.append)
+    while steps:
+        steps.pop(0)()
+    told = {each.head.decode() for each in answers}
+    assert told == {each.request_id for each in answers}
+    assert len(told) == 3
 
 
 def test_a_process_without_agents_has_no_short_way(site: Site) -> None:

@@ -1,7 +1,7 @@
 """Messages that change something: written together where that is cheaper, and none for another."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from deploy_server.domain.errors import NotFound
 from deploy_server.storage import database
 from deploy_server.storage.database import make_engine, session_factory
 from deploy_server.storage.models import Computer
-from deploy_server.storage.turns import TRIES, Work, Writer
+from deploy_server.storage.turns import TOGETHER, TRIES, Work, Writer
 from tests.support.clock import START
 from tests.support.databases import SqliteDatabases
 from tests.support.waiting import wait_until
@@ -86,6 +86,74 @@ class Crowd:
             finally:
                 go.set()
         return [first, *others]
+
+
+def queued(writer: Writer, works: list[Work[str]], pool: ThreadPoolExecutor) -> list[Future[str]]:
+    """Have all of it done, and wait for nothing."""
+    answers: list[Future[str]] = []
+    for work in works:
+        answer: Future[str] = Future()
+        answers.append(answer)
+
+        def done(result: Callable[[], str], answer: Future[str] = answer) -> None:
+            try:
+                answer.set_result(result())
+            except Exception as error:
+                answer.set_exception(error)
+
+        writer.queue(work, "pc", pool.submit, done)
+    return answers
+
+
+def test_who_queues_is_told_after_the_commit(engine: Engine) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        good, bad = queued(Writer(engine), [add("pc"), refuse], pool)
+        assert good.result(30) == "pc"
+        assert computers(engine) == {"pc"}
+        with pytest.raises(NotFound, match="no such thing"):
+            bad.result(30)
+
+
+@pytest.mark.parametrize("first_waits", [True, False])
+def test_the_queue_and_those_who_wait_are_committed_together(
+    one_file: Engine, first_waits: bool
+) -> None:
+    crowd = Crowd(one_file)
+    names = [f"pc-{number}" for number in range(OTHERS)]
+    held, go = threading.Event(), threading.Event()
+
+    def slow(_session: Session) -> str:
+        held.set()
+        assert go.wait(30)
+        return "first"
+
+    with ThreadPoolExecutor(1) as queue, ThreadPoolExecutor(OTHERS) as waiting:
+        if first_waits:
+            first = waiting.submit(crowd.writer.do, slow, "first")
+        else:
+            [first] = queued(crowd.writer, [slow], queue)
+        assert held.wait(30)
+        answers = queued(crowd.writer, [add(name) for name in names[:3]], queue)
+        answers += [waiting.submit(crowd.writer.do, add(name), name) for name in names[3:]]
+        wait_until(lambda: len(crowd.writer._waiting) == OTHERS, "all wait")
+        go.set()
+        assert first.result(30) == "first"
+        assert [each.result(30) for each in answers] == names
+    assert computers(one_file) == set(names)
+    assert crowd.commits == 2
+
+
+def test_a_long_queue_is_committed_in_pieces(one_file: Engine) -> None:
+    crowd = Crowd(one_file)
+    names = [f"pc-{number}" for number in range(2 * TOGETHER + 1)]
+    held = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(held.wait, 30)
+        answers = queued(crowd.writer, [add(name) for name in names], pool)
+        held.set()
+        assert [each.result(30) for each in answers] == names
+    assert computers(one_file) == set(names)
+    assert crowd.commits == 3
 
 
 def test_what_was_answered_is_committed(engine: Engine) -> None:
