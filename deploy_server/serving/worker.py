@@ -99,6 +99,7 @@ def run_worker(
             access_log=config.access_log,
             # Only the server's own application has any.
             shortcuts=getattr(app, "shortcuts", ()),
+            refused=getattr(app, "refused", None),
         )
         stack.callback(gateway.close)
         pem = _certificate(config, stack) if port.scheme == "https" else None

@@ -21,12 +21,13 @@ from deploy_server.storage.turns import Writer
 from deploy_server.web.board import Board
 from deploy_server.web.database import engine_of, init_database
 from deploy_server.web.errors import init_errors
-from deploy_server.web.gateway import Shortcut
+from deploy_server.web.gateway import Refused, Shortcut
 from deploy_server.web.health import init_health
 from deploy_server.web.metrics import init_metrics
 from deploy_server.web.observing import Observed, Watch
 from deploy_server.web.services import Scheme, Services, system_clock
 from deploy_server.web.shortcuts.files import FileShortcut
+from deploy_server.web.shortcuts.refusing import Refusals
 from deploy_server.web.shortcuts.wire import WireShortcut
 from deploy_server.web.wire import Wire
 
@@ -42,9 +43,11 @@ class Application(Flask):
 
     Attributes:
         shortcuts: answer agents without Flask; none where they are not answered at all.
+        refused: counts what is refused before anybody is asked.
     """
 
     shortcuts: tuple[Shortcut, ...] = ()
+    refused: Refused | None = None
 
 
 def create_app(
@@ -89,6 +92,7 @@ def create_app(
         faces=wanted,
         wire=wire,
     )
+    app.refused = Refusals(watch)
     if "comm" in wanted:
         app.shortcuts += (WireShortcut(wire, _contact_threads(config), watch),)
     if "files" in wanted:

@@ -122,15 +122,18 @@ class Observed:
 
 def _kind_of(environ: WSGIEnvironment) -> str:
     said: str | None = environ.get(KIND)
-    if said is not None:
-        return said
-    _, first, *rest = environ["PATH_INFO"].split("/", 3)
+    return kind_of(environ["REQUEST_METHOD"], environ["PATH_INFO"]) if said is None else said
+
+
+def kind_of(method: str, path: str) -> str:
+    """The kind of a request (a kind of `board`) by its method and path."""
+    _, first, *rest = (path if "/" in path else "/").split("/", 3)
     if first == "download":
         name = rest[-1] if rest else ""
         return _FILES.get(name, "fragment")
     if first == "api":
-        return "events" if environ["PATH_INFO"].endswith("/events") else "retry"
-    if environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] == "/packages/build":
+        return "events" if path.endswith("/events") else "retry"
+    if method == "POST" and path == "/packages/build":
         return "build"
     return _FIRST.get(first, "console")
 

@@ -58,6 +58,10 @@ class Left(Protocol):
         ...
 
 
+#: Takes a request, the status it is refused with, the seconds it took and the bytes of the answer.
+Refused = Callable[[Scope, int, float, int], str]
+
+
 class Shortcut(Protocol):
     """What answers some requests without the application."""
 
@@ -89,6 +93,7 @@ class Gateway:
         spool_folder: where bodies lie that are too large for memory; they have no names there.
         access_log: whether each request gets a line.
         shortcuts: what is asked before the application is.
+        refused: counts what is refused here, and gives it its number.
     """
 
     def __init__(
@@ -100,6 +105,7 @@ class Gateway:
         spool_folder: Path | None = None,
         access_log: bool = False,
         shortcuts: Sequence[Shortcut] = (),
+        refused: Refused | None = None,
     ) -> None:
         self._app = app
         self._spool_bytes = spool_bytes
@@ -110,6 +116,7 @@ class Gateway:
         self._left_pool = ThreadPoolExecutor(threads, thread_name_prefix="left")
         self._arrivals = Arrivals()
         self._shortcuts = shortcuts
+        self._refused = refused
         self._long_pool = ThreadPoolExecutor(min(threads, LONG), thread_name_prefix="long")
         self._short_pools = {
             shortcut: ThreadPoolExecutor(shortcut.threads, thread_name_prefix=shortcut.name)
@@ -253,6 +260,10 @@ class Gateway:
             (b"content-length", str(len(data)).encode()),
             (b"connection", b"close"),
         ]
+        if self._refused is not None:
+            number = self._refused(exchange.scope, status, exchange.seconds(), len(data))
+            headers.append((b"x-request-id", number.encode()))
+            exchange.request_id = number
         await exchange.begin(status, headers)
         await self._finish(exchange, data, body)
 

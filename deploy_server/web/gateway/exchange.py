@@ -40,6 +40,10 @@ class Exchange:
         self._status = _GONE
         self._began = time.monotonic()
 
+    def seconds(self) -> float:
+        """Return how long ago the request came."""
+        return time.monotonic() - self._began
+
     async def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Send a whole answer; the server takes it as one, so nobody waits for the client."""
         self._status = status
@@ -81,7 +85,7 @@ class Exchange:
     def log(self) -> None:
         """Write the request's line."""
         client = (self.scope.get("client") or ("-",))[0].removeprefix("::ffff:")
-        seconds = time.monotonic() - self._began
+        seconds = self.seconds()
         path = self.scope["raw_path"].decode("ascii", "backslashreplace")
         parts = (client, self.scope["scheme"], self.scope["method"], path, self._status)
         access.info(
