@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -24,6 +24,7 @@ __all__ = [
     "check_locations",
     "deactivate",
     "default_locations",
+    "impact",
     "is_automatic",
     "list_activations",
 ]
@@ -129,22 +130,11 @@ def deactivate(
             f"there is no activation A{missing}, or it has ended",
             "Look at: deploy-server package activations",
         )
+    ended = impact(session, ids)
     for each in activations:
         each.ended_at = now
-    mine = Assignment.activation_id.in_(ids), Assignment.cleared_at.is_(None)
-    notified = session.scalar(
-        select(func.count()).where(*mine, Assignment.status_class == ResultClass.NOTIFIED)
-    )
-    waiting = session.execute(
-        delete(Assignment).where(*mine, Assignment.status_class == ResultClass.WAITING)
-    )
-    groups = session.execute(delete(GroupAssignment).where(GroupAssignment.activation_id.in_(ids)))
-    ended = Impact(
-        activations=len(ids),
-        waiting=_count(waiting),
-        notified=notified or 0,
-        groups=_count(groups),
-    )
+    session.execute(delete(Assignment).where(*_open(ids, ResultClass.WAITING)))
+    session.execute(delete(GroupAssignment).where(GroupAssignment.activation_id.in_(ids)))
     for each in activations:
         where = {"info_url": each.info_url, "fragment_url": each.fragment_url}
         target = f"{each.package_id} A{each.id}"
@@ -153,9 +143,28 @@ def deactivate(
     return ended
 
 
-def _count(result: object) -> int:
-    count: int = getattr(result, "rowcount", 0)
-    return count
+def impact(session: Session, activation_ids: Sequence[int]) -> Impact:
+    """Return what ending these activations would touch."""
+    ids = list(dict.fromkeys(activation_ids))
+    shared = select(func.count()).where(GroupAssignment.activation_id.in_(ids))
+    waiting, notified = (
+        session.scalar(select(func.count()).where(*_open(ids, each))) or 0
+        for each in (ResultClass.WAITING, ResultClass.NOTIFIED)
+    )
+    return Impact(
+        activations=len(ids),
+        waiting=waiting,
+        notified=notified,
+        groups=session.scalar(shared) or 0,
+    )
+
+
+def _open(ids: Sequence[int], which: ResultClass) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Assignment.activation_id.in_(ids),
+        Assignment.cleared_at.is_(None),
+        Assignment.status_class == which,
+    )
 
 
 def _own(config: ServerConfig, scheme: str) -> str:

@@ -4,13 +4,15 @@ A way back is one form that goes to an ordinary route with its own rights and ch
 what it brings back and what not. It is offered only where that route can really do it.
 """
 
+from collections.abc import Mapping
+
 from flask import flash, url_for
 
 #: Characters that a way back may have in the browser's cookie, which holds 4 KiB in all.
 _ROOM = 1500
 
 
-def flash_done(text: str, label: str, endpoint: str, fields: dict[str, str | list[str]]) -> None:
+def flash_done(text: str, label: str, endpoint: str, fields: Mapping[str, str | list[str]]) -> None:
     """Say that `text` was done, with a button `label` that posts `fields` to `endpoint`.
 
     Where that is too much for a cookie, the message comes without the button.

@@ -16,6 +16,7 @@ from deploy_server.web.pages import row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
+from deploy_server.web.undo import flash_done
 
 blueprint = Blueprint("activations", __name__)
 
@@ -63,9 +64,20 @@ def activate(package_id: int) -> ResponseReturnValue:
 @blueprint.get("/activations/end")
 @needs(Right.DEACTIVATE)
 def ask_end() -> ResponseReturnValue:
-    """Show what ending activations would touch."""
-    found = _activations(request.args.getlist("activation", type=row_id))
-    return render_template("activations/end.html", section="packages", activations=found)
+    """Show what ending activations would touch: those that are named, or all of packages."""
+    ids = request.args.getlist("activation", type=row_id)
+    of = request.args.getlist("package", type=row_id)
+    ids += [each.id for one in of for each in activation.list_activations(db.session(), one)]
+    if of and not ids:
+        flash("None of the ticked packages is activated.", "warning")
+        return redirect(url_for("console.packages.index"))
+    found = _activations(ids)
+    return render_template(
+        "activations/end.html",
+        section="packages",
+        activations=found,
+        impact=activation.impact(db.session(), ids),
+    )
 
 
 @blueprint.post("/activations/end")
@@ -79,12 +91,49 @@ def end() -> ResponseReturnValue:
         now=services().now(),
         actor=person().name,
     )
-    flash(
+    said = (
         f"Ended {plural(gone.activations, 'activation')}. {plural(gone.waiting, 'computer')} that"
-        " waited will not be told; no computer and no file was touched.",
-        "success",
+        " waited will not be told; no computer and no file was touched."
     )
-    return redirect(url_for("console.packages.show", package_id=found[0].package_id))
+    if gone.waiting or gone.groups:
+        said += " Whoever waited, and groups, would have to be deployed to again."
+    again = {"activation": [str(each.id) for each in found]}
+    flash_done(said, "Activate again", "console.activations.again", again)
+    return _back(found)
+
+
+@blueprint.post("/activations/again")
+@needs(Right.ACTIVATE)
+def again() -> ResponseReturnValue:
+    """Activate where something was activated before; looked at like any other place."""
+    session = db.session()
+    ids = request.form.getlist("activation", type=row_id)
+    found = [each for each in (session.get(Activation, one) for one in ids) if each]
+    if not found:
+        raise NotFound("there was no such activation", "Activate the package from its page")
+    made = 0
+    for each in found:
+        package = packages.get_package(session, each.package_id)
+        places = each.info_url, each.fragment_url
+        checks = check(package, *places)
+        package = packages.get_package(session, each.package_id)
+        if any(not one.ok for one in checks):
+            flash(f"{plural(made, 'activation')} made again before this one.", "warning")
+            return _page(package, *places, checks=checks), 409
+        now = services().now()
+        activation.activate(session, package, *places, now=now, actor=person().name)
+        session.commit()  # the next one is looked at without a lock
+        made += 1
+    flash(f"Activated again: {plural(made, 'activation')} at the same addresses.", "success")
+    return _back(found)
+
+
+def _back(found: list[Activation]) -> ResponseReturnValue:
+    """To the package that all of them are of, else to the list."""
+    ids = {each.package_id for each in found}
+    if len(ids) > 1:
+        return redirect(url_for("console.packages.index"))
+    return redirect(url_for("console.packages.show", package_id=ids.pop()))
 
 
 def check(package: Package, info: str, fragments: str) -> list[Check]:
@@ -101,7 +150,8 @@ def check(package: Package, info: str, fragments: str) -> list[Check]:
 
 def _activations(ids: list[int]) -> list[Activation]:
     session = db.session()
-    found = [each for each in (session.get(Activation, one) for one in ids) if each]
+    unique = dict.fromkeys(ids)
+    found = [each for each in (session.get(Activation, one) for one in unique) if each]
     if not found or any(each.ended_at for each in found):
         raise NotFound("there is no such activation any more", "Reload the package's page")
     return found

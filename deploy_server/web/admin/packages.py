@@ -8,41 +8,25 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.fragment import INFO_FILE
-from deploy_agent.wire.result import ResultClass
 from deploy_agent.wire.terms import INFO_MAX
 from deploy_server.domain.errors import NotFound
 from deploy_server.domain.legacy import agents_that_refuse
+from deploy_server.domain.spec import OS_FAMILIES
 from deploy_server.services import activation, hiding, packages, status
-from deploy_server.services.package_list import package_page
-from deploy_server.services.packages import Impact, PackageRow
+from deploy_server.services.package_list import FILTERS, Wanted, package_page
+from deploy_server.services.packages import Impact
 from deploy_server.storage.models import Package
 from deploy_server.web.database import db
 from deploy_server.web.exports import csv_response
-from deploy_server.web.formats import class_slices, plural, slices
+from deploy_server.web.formats import OS_LABELS, class_slices, plural, slices
+from deploy_server.web.package_columns import all_columns, cell, choose_columns, chosen_columns
 from deploy_server.web.pages import PAGE_SIZE, listing, row_id
 from deploy_server.web.rights import Right, needs
-from deploy_server.web.security import person
+from deploy_server.web.security import person, safe_next
 from deploy_server.web.services import services
 from deploy_server.web.undo import flash_done
 
-_COLUMNS = (
-    "id",
-    "name",
-    "description",
-    "os",
-    "action",
-    "target",
-    "priority",
-    "size",
-    "fragments",
-    "revision",
-    "built",
-    "built_by",
-    "deleted",
-    "activations",
-    *(each.name.lower() for each in ResultClass),
-    "total",
-)
+_ASKS = ("q", "deleted", "sort", "desc", *FILTERS)
 _EVERYTHING = 1_000_000  # packages; no list is longer
 
 blueprint = Blueprint("packages", __name__, url_prefix="/packages")
@@ -52,13 +36,11 @@ blueprint = Blueprint("packages", __name__, url_prefix="/packages")
 @needs(Right.READ)
 def index() -> ResponseReturnValue:
     """List the packages, or the deleted ones."""
-    deleted = request.args.get("deleted") == "1"
-    asked = listing("created", descending=True)
+    asked, wanted = listing("created", descending=True), _wanted()
     page = package_page(
         db.session(),
+        wanted,
         now=services().now(),
-        query=asked.query,
-        deleted=deleted,
         sort=asked.sort,
         descending=asked.descending,
         page=asked.page,
@@ -66,32 +48,52 @@ def index() -> ResponseReturnValue:
         perimeter=person().perimeter,
     )
     return render_template(
-        "packages/index.html", section="packages", page=page, asked=asked, deleted=deleted
+        "packages/index.html",
+        section="packages",
+        page=page,
+        asked=asked,
+        wanted=wanted,
+        deleted=wanted.deleted,
+        columns=chosen_columns(deleted=wanted.deleted),
+        all_columns=all_columns(deleted=wanted.deleted),
+        cell=cell,
+        systems=[(each, OS_LABELS[each]) for each in OS_FAMILIES],
+        csv_of={key: value for key, value in request.args.items(multi=True) if key in _ASKS},
     )
+
+
+@blueprint.post("/columns")
+@needs(Right.READ)
+def columns() -> ResponseReturnValue:
+    """Keep which columns the person wants to see."""
+    deleted = request.form.get("deleted") == "1"
+    choose_columns(request.form.getlist("column"), deleted=deleted)
+    back = safe_next(request.form.get("back", ""))
+    return redirect(back if back.startswith(url_for(".index")) else url_for(".index"))
 
 
 @blueprint.get("/csv")
 @needs(Right.READ)
 def export_list() -> ResponseReturnValue:
-    """Send the list as CSV: all its pages, as they are filtered and sorted."""
-    deleted = request.args.get("deleted") == "1"
-    asked = listing("created", descending=True)
+    """Send the list as CSV: all its pages, with the columns that are shown."""
+    asked, wanted = listing("created", descending=True), _wanted()
+    keys = [each.key for each in chosen_columns(deleted=wanted.deleted)]
+    keys = list(dict.fromkeys(("id", "name", *keys)))
 
     def find(session: Session) -> Iterable[Iterable[object]]:
         page = package_page(
             session,
+            wanted,
             now=services().now(),
-            query=asked.query,
-            deleted=deleted,
             sort=asked.sort,
             descending=asked.descending,
             page_size=_EVERYTHING,
             perimeter=person().perimeter,
         )
-        return map(_cells, page.rows)
+        return ([cell(row, key) for key in keys] for row in page.rows)
 
-    name = f"packages{'-deleted' if deleted else ''}-{services().now():%Y-%m-%d}.csv"
-    return csv_response(name, _COLUMNS, find)
+    name = f"packages{'-deleted' if wanted.deleted else ''}-{services().now():%Y-%m-%d}.csv"
+    return csv_response(name, keys, find)
 
 
 @blueprint.post("/purge")
@@ -119,7 +121,7 @@ def purge() -> ResponseReturnValue:
 def hide() -> ResponseReturnValue:
     """Hide packages from operators and viewers, or show them again."""
     ids = request.form.getlist("package", type=row_id)
-    hidden = request.form.get("hidden") == "1"
+    hidden = request.values.get("hidden") == "1"
     if not ids:
         raise NotFound("no package was named", "Tick packages in the list and press hide")
     changed = hiding.set_hidden(
@@ -221,26 +223,11 @@ def results_of(package_id: int) -> dict[str, Any]:
     }
 
 
-def _cells(row: PackageRow) -> tuple[object, ...]:
-    package, counts = row.package, row.status
-    return (
-        f"{package.id:010d}",
-        package.name,
-        package.description,
-        package.os,
-        package.action,
-        package.target,
-        package.priority,
-        package.size,
-        package.fragments,
-        package.revision,
-        package.created_at,
-        package.created_by,
-        package.deleted_at,
-        row.activations,
-        *(counts.by_class[each] for each in ResultClass),
-        counts.total,
-    )
+def _wanted() -> Wanted:
+    """Which packages the address asks for."""
+    filters = {name: request.args.get(name, "") for name in FILTERS}
+    deleted = request.args.get("deleted") == "1"
+    return Wanted(request.args.get("q", "").strip(), deleted, **filters)
 
 
 def _info_text(package: Package) -> str:

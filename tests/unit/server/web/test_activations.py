@@ -164,6 +164,47 @@ def test_ending_shows_what_it_does_first(admin: Browser, console: Console) -> No
     assert admin.post("/activations/end", {"activation": activation.id}).status_code == 404
 
 
+def test_ending_is_undone_where_it_was_done(
+    admin: Browser, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with console.session() as session:
+        one = make_activation(session)
+        make_assignment(session, activation=one)
+        two = make_activation(session, one.package, fragment_url="lyon.example.org/d")
+    ids = {"activation": [str(one.id), str(two.id)]}
+    page = admin.get(admin.post("/activations/end", ids).location).text
+    assert "would have to be deployed to again" in page
+    assert 'action="/activations/again"' in page
+    asked = looking(monkeypatch, True, True)
+    answer = admin.post("/activations/again", ids)
+    assert answer.location == f"/packages/{one.package_id}"
+    assert asked == [(each.info_url, each.fragment_url) for each in (one, two)]
+    made = activations(console)
+    assert [each.ended_at is None for each in made] == [False, False, True, True]
+    assert [each.fragment_url for each in made[:2]] == [each.fragment_url for each in made[2:]]
+    # Twice is refused, and where nobody answers it is asked about like anything else.
+    assert admin.post("/activations/again", ids).status_code == 409
+    admin.post("/activations/end", {"activation": [str(each.id) for each in made[2:]]})
+    looking(monkeypatch, True, False)
+    refused = admin.post("/activations/again", ids)
+    assert refused.status_code == 409
+    assert "Activate anyway" in refused.text
+    assert admin.post("/activations/again").status_code == 404
+
+
+def test_ending_all_activations_of_ticked_packages(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        one, two = make_activation(session), make_activation(session)
+        bare = make_package(session)
+    query = "&".join(f"package={each}" for each in (one.package_id, two.package_id, bare.id))
+    page = admin.get(f"/activations/end?{query}").text
+    assert "Deactivate 2 activations?" in page
+    answer = admin.post("/activations/end", {"activation": [str(one.id), str(two.id)]})
+    assert answer.location == "/packages"
+    assert admin.get(f"/activations/end?package={bare.id}").location == "/packages"
+    assert "None of the ticked packages" in admin.get("/packages").text
+
+
 @pytest.mark.parametrize("query", ["", "activation=77", "activation=x"])
 def test_ending_nothing_is_a_page(admin: Browser, query: str) -> None:
     assert admin.get(f"/activations/end?{query}").status_code == 404

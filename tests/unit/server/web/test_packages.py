@@ -207,10 +207,55 @@ def test_the_list_is_exported_as_it_is_filtered(admin: Browser, console: Console
     assert answer.mimetype == "text/csv"
     assert len(list(csv.DictReader(io.StringIO(answer.text)))) == 60
     (row,) = csv.DictReader(io.StringIO(admin.get("/packages/csv?q=cmd").text))
-    assert (row["name"], row["priority"], row["activations"]) == ("'=cmd()", "0", "1")
-    counts = [row[name] for name in ("waiting", "notified", "success", "error", "total")]
-    assert counts == ["1", "0", "2", "1", "4"]
-    assert "packages/csv?q=other" in admin.get("/packages?q=other").text
+    assert (row["name"], row["priority"]) == ("'=cmd()", "0")
+    counts = [row[name] for name in ("waiting", "notified", "success", "error")]
+    assert counts == ["1", "0", "2", "1"]
+    asked = "q=other&amp;os=linux&amp;sort=size"
+    assert f"packages/csv?{asked}" in admin.get(f"/packages?{asked.replace('&amp;', '&')}").text
+
+
+def test_each_person_chooses_the_columns(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        make_activation(session, make_package(session, id=900_000_007, name="x", created_by="eve"))
+        make_package(session, name="gone", deleted_at=console.clock())
+    viewer = console.user("viewer")
+    chosen = {"column": ["id", "created_by", "activations", "total", "nonsense"]}
+    answer = viewer.post("/packages/columns", {**chosen, "back": "/packages?sort=name"})
+    assert answer.location == "/packages?sort=name"
+    heads = re.findall(r'<a href="/packages\?sort=(\w+)', viewer.get("/packages").text)
+    assert heads == ["name", "id", "created_by", "activations", "total"]
+    assert viewer.get("/packages/csv").text.splitlines() == [
+        "id,name,created_by,activations,total", "0900000007,x,eve,1,0"
+    ]  # fmt: skip
+    assert "sort=waiting" in admin.get("/packages").text
+    # The deleted ones have another column, and what they do not have stays chosen.
+    deleted = {"column": ["deleted", "total"], "deleted": "1", "back": "https://evil.example/"}
+    assert viewer.post("/packages/columns", deleted).location == "/packages"
+    assert "sort=activations" in viewer.get("/packages").text
+    assert "sort=created_by" not in viewer.get("/packages").text
+    assert "sort=deleted" in viewer.get("/packages?deleted=1").text
+    viewer.post("/packages/columns", {})
+    assert "sort=waiting" in viewer.get("/packages").text
+
+
+def test_the_list_is_filtered_by_what_packages_are(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        make_package(session, name="bare", os="windows", action="STORE")
+        activation = make_activation(
+            session, make_package(session, name="failed", hidden_at=console.clock())
+        )
+        make_assignment(session, activation=activation, status="ERR_X")
+    assert names(admin.get("/packages?os=windows").text) == ["bare"]
+    assert names(admin.get("/packages?action=STORE&state=inactive").text) == ["bare"]
+    assert names(admin.get("/packages?having=error&state=activated").text) == ["failed"]
+    assert names(admin.get("/packages?state=hidden").text) == ["failed"]
+    page = admin.get("/packages?os=macos").text
+    assert "No package matches" in page
+    assert '<option value="macos" selected>' in page
+    assert 'value="hidden"' not in console.user("viewer").get("/packages").text
+    refused = admin.get("/packages?os=beos")
+    assert refused.status_code == 422
+    assert "cannot be filtered by os" in refused.text
 
 
 def test_a_purged_package_leaves_the_list_and_its_results_stay(
