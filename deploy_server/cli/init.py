@@ -13,6 +13,7 @@ from deploy_server.domain.errors import SpecError
 from deploy_server.services import certificates
 from deploy_server.services.certificates import CertificateStore, profile
 from deploy_server.services.initialising import FirstUser, initialise
+from deploy_server.storage.stores import fragment_store
 
 
 @click.command()
@@ -41,9 +42,12 @@ def init(
 ) -> None:
     """Make the data directory: certificates, database and the first user.
 
-    DEPLOY_SERVER_DATABASE_URL takes another database than the SQLite file in the directory.
+    DEPLOY_SERVER_DATABASE_URL takes another database than the SQLite file in the directory, and
+    DEPLOY_SERVER_PACKAGES a bucket for packages, as in server.toml.
     """
     config = _config(data, hosts)
+    if config.bucket is not None:
+        fragment_store(config).check()
     password, made = take_password(password_file)
     initialise(
         config,
@@ -60,7 +64,7 @@ def init(
 def _config(data: Path, hosts: tuple[str, ...]) -> ServerConfig:
     values = from_environ(os.environ)
     named = hosts or values.get("hosts") or (_own_name(),)
-    kept = {name: values[name] for name in ("database_url",) if name in values}
+    kept = {name: values[name] for name in ("database_url", "packages") if name in values}
     return ServerConfig(data=data, hosts=named, **kept)
 
 

@@ -8,7 +8,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deploy_server.domain.bucket import BucketAddress
 from tests.support.processes import stop
 
 #: What the store takes for a key: anything.
@@ -34,8 +33,14 @@ class ObjectStore:
         endpoint: its URL.
     """
 
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        self.endpoint = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        self._process = process
+
+    def stop(self) -> None:
+        """Let nobody answer there any more; nothing of it stays."""
+        stop(self._process)
 
     def bucket(self) -> str:
         """Make a bucket that nobody else has; the address for `packages`."""
@@ -54,12 +59,6 @@ def running() -> Iterator[ObjectStore]:
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
     ) as process:
         try:
-            assert process.stdout is not None
-            yield ObjectStore(f"http://127.0.0.1:{int(process.stdout.readline())}")
+            yield ObjectStore(process)
         finally:
             stop(process)
-
-
-def address(text: str) -> BucketAddress:
-    """The address that `bucket` returned, read."""
-    return BucketAddress.parse(text)
