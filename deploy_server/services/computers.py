@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import ColumnElement, Select, delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from deploy_server.domain.errors import NotFound, SpecError
@@ -152,7 +152,7 @@ def search_computers(
     clause = search_clause(session, expression, now)
     return page_of(
         session,
-        select(*_COLUMNS).where(clause, *within(perimeter)),
+        [clause, *within(perimeter)],
         sort=sort,
         descending=descending,
         page=page,
@@ -162,14 +162,14 @@ def search_computers(
 
 def page_of(
     session: Session,
-    statement: Select[Any],
+    conditions: Sequence[ColumnElement[bool]],
     *,
     sort: str,
     descending: bool,
     page: int,
     page_size: int,
 ) -> ComputerPage:
-    """Return a page of the computers that `statement` selects with `listed_columns`.
+    """Return a page of the computers that `conditions` hold for.
 
     Raises:
         SpecError: field `sort` or `page`.
@@ -177,19 +177,21 @@ def page_of(
     column = _sort_column(sort)
     if page < 1 or not 1 <= page_size <= PAGE_SIZE_MAX:
         raise SpecError("page", f"there is no page {page} of {page_size} rows", "Count from 1")
-    total = session.scalar(
-        statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
-    )
-    # The databases disagree on where NULL stands in an order; here it stands first, as '' does.
-    order: list[Any] = [column.is_not(None), column, Computer.id]
-    if not column.property.columns[0].nullable:
-        del order[0]
+    total = session.scalar(select(func.count()).select_from(Computer).where(*conditions))
+    order = _order(column, descending)
+    # Whole rows are read for those of the page alone: to sort and skip them is what costs.
+    ids = select(Computer.id).where(*conditions).order_by(*order).limit(page_size)
+    shown = ids.offset((page - 1) * page_size).subquery()
     rows = session.execute(
-        statement.order_by(*(each.desc() for each in order) if descending else order)
-        .limit(page_size)
-        .offset((page - 1) * page_size)
+        select(*_COLUMNS).join(shown, shown.c.id == Computer.id).order_by(*order)
     )
     return ComputerPage(tuple(ComputerRow(*row) for row in rows), total or 0, page, page_size)
+
+
+def _order(column: InstrumentedAttribute[Any], descending: bool) -> list[Any]:
+    if descending:  # NULL stands where '' does; left to themselves, the databases disagree
+        return [column.desc().nulls_last(), Computer.id.desc()]
+    return [column.asc().nulls_first(), Computer.id.asc()]
 
 
 def listed_columns() -> Sequence[InstrumentedAttribute[Any]]:
@@ -372,9 +374,7 @@ def delete_computers(
 
 
 _FIND = "Find it: deploy-server computer list"
-_COLUMNS: tuple[InstrumentedAttribute[Any], ...] = tuple(
-    getattr(Computer, each.name) for each in fields(ComputerRow)
-)
+_COLUMNS: tuple[Any, ...] = tuple(getattr(Computer, each.name) for each in fields(ComputerRow))
 
 
 def _one(session: Session, which: Any, label: str, perimeter: Perimeter) -> ComputerRow:

@@ -17,7 +17,7 @@ from deploy_server.domain.group import (
     check_visible,
 )
 from deploy_server.services import audit
-from deploy_server.services.computers import ComputerPage, computer_ids, listed_columns, page_of
+from deploy_server.services.computers import ComputerPage, computer_ids, page_of
 from deploy_server.storage.models import Assignment, Computer, Group, GroupMember, Setting
 from deploy_server.storage.search import Searcher, within
 from deploy_server.storage.types import fold
@@ -106,7 +106,7 @@ def group_members(
     clause = _members(session, _find(session, name), now)
     return page_of(
         session,
-        select(*listed_columns()).where(clause, *within(perimeter)),
+        [clause, *within(perimeter)],
         sort=sort,
         descending=descending,
         page=page,

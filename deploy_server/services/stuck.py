@@ -1,24 +1,30 @@
 """What has been open for so long that somebody should look: told and silent, or never told.
 
-Looks at the rows of computers; members of groups that were never in contact have none yet.
+Members of groups who were not in contact since the group was given its package have no row of it;
+they wait as well.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from deploy_agent.wire.result import ResultClass
+from deploy_agent.wire.result import WAITING, ResultClass
 from deploy_server.services.overview import MISSED_CONTACTS
 from deploy_server.services.settings import get_setting
 from deploy_server.services.status import computer_deployments
-from deploy_server.storage.models import Assignment, Computer, Package
+from deploy_server.services.status.rows import through_groups, waiting_members
+from deploy_server.storage.models import Assignment, Computer, GroupAssignment, Package
 from deploy_server.storage.search import within
+from deploy_server.storage.types import Key
 
 Perimeter = frozenset[str] | None
+Clause = ColumnElement[bool]
+_Part = Select[*tuple[Any, ...]]
 
 #: Told for longer than this, and nothing came back.
 PATIENCE = timedelta(days=7)
@@ -73,16 +79,8 @@ def stuck_counts(
     session: Session, *, now: datetime, perimeter: Perimeter = None
 ) -> dict[Kind, int]:
     """Return how many packages on computers are stuck, by why; kinds without any are left out."""
-    found = {}
-    for kind in Kind:
-        number = session.scalar(
-            select(func.count())
-            .select_from(Assignment)
-            .where(*_conditions(session, kind, now, perimeter))
-        )
-        if number:
-            found[kind] = number
-    return found
+    numbers = {kind: _count(session, _parts(session, kind, now, perimeter)) for kind in Kind}
+    return {kind: number for kind, number in numbers.items() if number}
 
 
 def stuck_page(
@@ -95,8 +93,13 @@ def stuck_page(
     page_size: int = 20,
 ) -> StuckPage:
     """Return the rows behind a count of `stuck_counts`, the oldest first, with their reasons."""
-    conditions = _conditions(session, kind, now, perimeter)
-    total = session.scalar(select(func.count()).select_from(Assignment).where(*conditions))
+    parts = _parts(session, kind, now, perimeter)
+    found = union_all(*parts).subquery()
+    order = found.c.since, found.c.computer_id, found.c.package_id
+    # What a row shows is read for those of the page alone.
+    shown = (
+        select(found).order_by(*order).limit(page_size).offset((page - 1) * page_size).subquery()
+    )
     rows = session.execute(
         select(
             Computer.id,
@@ -104,21 +107,22 @@ def stuck_page(
             Computer.device_id,
             Package.id,
             Package.name,
-            Assignment.status,
-            Assignment.since,
+            shown.c.status,
+            shown.c.since,
             Computer.last_contact,
         )
-        .select_from(Assignment)
-        .join(Computer, Computer.id == Assignment.computer_id)
-        .join(Package, Package.id == Assignment.package_id)
-        .where(*conditions)
-        .order_by(Assignment.since, Assignment.id)
-        .limit(page_size)
-        .offset((page - 1) * page_size)
+        .join_from(shown, Computer, Computer.id == shown.c.computer_id)
+        .join(Package, Package.id == shown.c.package_id)
+        .order_by(shown.c.since, Computer.id, Package.id)
     ).all()
     reasons = _reasons(session, [row[0] for row in rows], now)
-    found = tuple(StuckRow(*row, reason=reasons.get((row[0], row[3]), "")) for row in rows)
-    return StuckPage(found, total or 0, page, page_size)
+    listed = tuple(StuckRow(*row, reasons.get((row[0], row[3]), "")) for row in rows)
+    return StuckPage(listed, _count(session, parts), page, page_size)
+
+
+def _count(session: Session, parts: Sequence[_Part]) -> int:
+    counted = (select(func.count()).select_from(each.subquery()) for each in parts)
+    return sum(session.scalar(each) or 0 for each in counted)
 
 
 def _reasons(
@@ -131,12 +135,20 @@ def _reasons(
     }
 
 
-def _conditions(
-    session: Session, kind: Kind, now: datetime, perimeter: Perimeter
-) -> list[ColumnElement[bool]]:
+def _parts(session: Session, kind: Kind, now: datetime, perimeter: Perimeter) -> list[_Part]:
+    """Return what is stuck: computer_id, package_id, status, since."""
     hours = MISSED_CONTACTS * int(get_setting(session, "PROLOG_FREQ").value)
     overdue = now - timedelta(hours=hours)
     silent = or_(Computer.last_contact.is_(None), Computer.last_contact < overdue)
+    parts = [_with_row(kind, now, overdue, silent, within(perimeter))]
+    if kind is Kind.OUT_OF_REACH:
+        parts += _without_row(session, now, overdue, [silent, *within(perimeter)])
+    return parts
+
+
+def _with_row(
+    kind: Kind, now: datetime, overdue: datetime, silent: Clause, inside: Sequence[Clause]
+) -> _Part:
     # Sets of computers that every row is looked up in: joined, each row would cost a computer.
     unheard = select(Computer.id).where(silent)
     open_class, since, contact = {
@@ -148,14 +160,41 @@ def _conditions(
             Assignment.computer_id.not_in(unheard),
         ),
     }[kind]
-    found: list[ColumnElement[bool]] = [
+    found = select(
+        Assignment.computer_id, Assignment.package_id, Assignment.status, Assignment.since
+    ).where(
         Assignment.status_class == literal(int(open_class), literal_execute=True),
         Assignment.status_class < literal(int(ResultClass.SUCCESS), literal_execute=True),
         Assignment.since < since,
         Assignment.cleared_at.is_(None),
         contact,
+    )
+    if not inside:
+        return found
+    return found.where(Assignment.computer_id.in_(select(Computer.id).where(*inside)))
+
+
+def _without_row(
+    session: Session, now: datetime, overdue: datetime, conditions: Sequence[Clause]
+) -> list[_Part]:
+    """Return the members of groups who should have heard of a package and have no row of it."""
+    given = select(GroupAssignment.package_id).where(GroupAssignment.assigned_at < overdue)
+    packages = session.scalars(
+        select(Package).where(Package.id.in_(given), Package.deleted_at.is_(None))
+    ).all()
+    through = through_groups(session, [each.id for each in packages])
+    members = [
+        (package, waiting_members(session, package, through[package.id], now, *conditions))
+        for package in packages
     ]
-    inside = within(perimeter)
-    if inside:
-        found.append(Assignment.computer_id.in_(select(Computer.id).where(*inside)))
-    return found
+    return [
+        select(
+            each.c.computer_id,
+            literal(package.id, BigInteger()).label("package_id"),
+            literal(WAITING, Key()).label("status"),
+            GroupAssignment.assigned_at.label("since"),
+        )
+        .join_from(each, GroupAssignment, GroupAssignment.id == each.c.given_id)
+        .where(GroupAssignment.assigned_at < overdue)
+        for package, each in members
+    ]

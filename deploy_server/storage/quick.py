@@ -70,8 +70,9 @@ class Prepared:
     the database needs for it.
 
     Args:
-        statement: all its variables are `bindparam`s, none of them expanding. What inserts or
-            changes has no defaults of Python's, and returns nothing (`inline`).
+        statement: all its variables are `bindparam`s, none of them expanding; where it brings lists
+            of its own along, they are not `required`. What inserts or changes has no defaults of
+            Python's, and returns nothing (`inline`).
     """
 
     def __init__(self, statement: ClauseElement) -> None:
@@ -162,6 +163,10 @@ class Locking:
 
 def _compile(statement: ClauseElement, dialect: Dialect) -> _Form:
     compiled: Any = statement.compile(dialect=dialect)
+    if compiled.post_compile_params:
+        # Lists that the statement brings along are written out.
+        written = {"render_postcompile": True}
+        compiled = statement.compile(dialect=dialect, compile_kwargs=written)
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     columns = compiled._result_columns or ()
     readers = [

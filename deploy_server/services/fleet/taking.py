@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import ResultClass
@@ -13,7 +13,7 @@ from deploy_server.services import assigning, withdrawing
 from deploy_server.services.assigning.targets import Clause
 from deploy_server.services.assigning.views import Perimeter, Selection
 from deploy_server.services.fleet.radius import clauses
-from deploy_server.services.status.rows import pending_by_group, through_groups
+from deploy_server.services.status.rows import through_groups, waiting_members
 from deploy_server.storage.models import Assignment, Computer, GroupAssignment, Package
 
 #: What is counted beside the classes: those told whose agent can be told to drop it again.
@@ -167,8 +167,8 @@ def _count_members(
     ).all()
     through = through_groups(session, [each.id for each in shared])
     for package in shared:
-        waits = or_(*pending_by_group(session, package, through[package.id], now))
-        number = session.scalar(select(func.count()).select_from(Computer).where(clause, waits))
+        members = waiting_members(session, package, through[package.id], now, clause)
+        number = session.scalar(select(func.count()).select_from(members))
         if number:
             numbers[package.id][ResultClass.WAITING] += number
 

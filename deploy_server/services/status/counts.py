@@ -12,11 +12,11 @@ from deploy_agent.wire.result import WAITING, ResultClass, ResultCode
 from deploy_server.services.status.rows import (
     counted,
     find_package,
-    pending_by_group,
     through_groups,
+    waiting_members,
 )
 from deploy_server.services.status.views import NO_GROUP, PackageStatus, Perimeter, Slice
-from deploy_server.storage.models import Assignment, Computer, Group
+from deploy_server.storage.models import Assignment, Group
 from deploy_server.storage.search import within
 
 _Counted = Iterable[tuple[str, int, int]]  # key, class, computers
@@ -129,13 +129,14 @@ def _pending(
     if package.deleted_at is not None:
         return Counter()
     through = through_groups(session, [package_id]).get(package_id, [])
+    if not through:
+        return Counter()
+    names = {given.id: group.name for given, group in through}
+    members = waiting_members(session, package, through, now, *within(perimeter))
     found: Counter[str] = Counter()
-    clauses = pending_by_group(session, package, through, now)
-    for (_, group), clause in zip(through, clauses, strict=True):
-        number = session.scalar(
-            select(func.count()).select_from(Computer).where(clause, *within(perimeter))
-        )
-        found[group.name] += number or 0
+    counted_by = select(members.c.given_id, func.count()).group_by(members.c.given_id)
+    for given_id, number in session.execute(counted_by):
+        found[names[given_id]] += number
     return found
 
 

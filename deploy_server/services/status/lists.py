@@ -13,12 +13,10 @@ from deploy_agent.wire.result import WAITING, ResultClass
 from deploy_server.domain.errors import SpecError
 from deploy_server.services.events import last_of_rows
 from deploy_server.services.status.rows import (
-    Clause,
-    Through,
     counted,
     find_package,
-    pending_by_group,
     through_groups,
+    waiting_members,
 )
 from deploy_server.services.status.views import (
     EVERYTHING,
@@ -28,9 +26,9 @@ from deploy_server.services.status.views import (
     ResultRow,
     Wanted,
 )
-from deploy_server.storage.models import Assignment, Computer, Group, Package
+from deploy_server.storage.models import Assignment, Computer, Group, GroupAssignment, Package
 from deploy_server.storage.search import within
-from deploy_server.storage.types import Key, UtcDateTime
+from deploy_server.storage.types import Key
 
 PAGE_SIZE_MAX = 1000
 
@@ -147,33 +145,33 @@ def _with_row() -> Select[*tuple[Any, ...]]:
 def _without_row(
     session: Session, package: Package, now: datetime, perimeter: Perimeter, group: str | None
 ) -> list[Select[*tuple[Any, ...]]]:
-    if package.deleted_at is not None:
-        return []
     through = through_groups(session, [package.id]).get(package.id, [])
-    clauses = pending_by_group(session, package, through, now)
-    return [
-        _members(row, clause, perimeter)
-        for row, clause in zip(through, clauses, strict=True)
-        if group in (None, row[1].name)
-    ]
-
-
-def _members(through: Through, clause: Clause, perimeter: Perimeter) -> Select[*tuple[Any, ...]]:
-    given, group = through
-    return select(
-        Computer.id,
-        Computer.device_id,
-        Computer.name,
-        Computer.tag,
-        literal(WAITING, Key()),
-        literal(int(ResultClass.WAITING)),
-        literal(given.assigned_at, UtcDateTime()),
-        literal(group.name, String()),
-        Computer.last_contact,
-        literal(given.assigned_at, UtcDateTime()),
-        literal(given.assigned_by, String()),
-        literal(given.attempt),
-    ).where(clause, *within(perimeter))
+    if package.deleted_at is not None or not through:
+        return []
+    members = waiting_members(session, package, through, now, *within(perimeter))
+    of_group = () if group is None else (Group.name == group,)
+    statement = (
+        select(
+            Computer.id,
+            Computer.device_id,
+            Computer.name,
+            Computer.tag,
+            literal(WAITING, Key()),
+            literal(int(ResultClass.WAITING)),
+            GroupAssignment.assigned_at,
+            Group.name,
+            Computer.last_contact,
+            GroupAssignment.assigned_at,
+            GroupAssignment.assigned_by,
+            GroupAssignment.attempt,
+        )
+        .select_from(members)
+        .join(Computer, Computer.id == members.c.computer_id)
+        .join(GroupAssignment, GroupAssignment.id == members.c.given_id)
+        .join(Group, Group.id == GroupAssignment.group_id)
+        .where(*of_group)
+    )
+    return [statement]
 
 
 def _row(row: Any) -> ResultRow:

@@ -2,13 +2,34 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, not_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Subquery,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import NotFound
 from deploy_server.services.status.views import Perimeter
-from deploy_server.storage.models import Assignment, Computer, Group, GroupAssignment, Package
+from deploy_server.storage.models import (
+    Assignment,
+    Computer,
+    Group,
+    GroupAssignment,
+    GroupMember,
+    Package,
+)
 from deploy_server.storage.search import Searcher, within
 from deploy_server.storage.suitability import suits
 
@@ -56,18 +77,61 @@ def through_groups(session: Session, package_ids: Sequence[int]) -> dict[int, li
     return found
 
 
-def pending_by_group(
-    session: Session, package: Package, through: Sequence[Through], now: datetime
-) -> list[Clause]:
-    """Return, for each group assignment, the condition of the members that wait without a row.
+def waiting_members(
+    session: Session,
+    package: Package,
+    through: Sequence[Through],
+    now: datetime,
+    *conditions: Clause,
+) -> Subquery:
+    """Return the members of groups that wait for the package and have no row.
 
-    A computer that is in several of the groups counts for the first one only.
+    Columns: `computer_id`, and `given_id` of the group assignment. A computer that is in several of
+    the groups counts for the first one only. One statement, however many groups there are.
+
+    Args:
+        session: reads the groups.
+        package: is not deleted.
+        through: its group assignments, oldest first.
+        now: what durations count from.
+        conditions: over Computer.
     """
+    statement, given = _given(session, through, now)
+    has_row = exists().where(
+        Assignment.computer_id == Computer.id, Assignment.package_id == package.id
+    )
+    return statement.where(
+        not_(has_row), suits(package), *conditions, given.is_not(None)
+    ).subquery()
+
+
+def _given(
+    session: Session, through: Sequence[Through], now: datetime
+) -> tuple[Select[*tuple[Any, ...]], ColumnElement[int | None]]:
+    """Return a SELECT of computers with the first group assignment of each, and that column."""
     groups = Searcher(session, now).groups
-    rows = select(Assignment.computer_id).where(Assignment.package_id == package.id)
-    without_row = and_(Computer.id.not_in(rows), suits(package))
-    members = [groups.by_id([group.id]) for _, group in through]
-    return [
-        and_(without_row, each, not_(or_(*members[:number]))) if number else and_(without_row, each)
-        for number, each in enumerate(members)
+    static = _first_static([given.id for given, group in through if group.kind == "static"])
+    first: ColumnElement[Any] = static.c.given_id
+    dynamic = [
+        (and_(or_(first.is_(None), first > given.id), groups.by_id([group.id])), literal(given.id))
+        for given, group in through
+        if group.kind == "dynamic"
     ]
+    if dynamic:
+        first = case(*dynamic, else_=first)
+    statement = (
+        select(Computer.id.label("computer_id"), first.label("given_id"))
+        .select_from(Computer)
+        .join(static, static.c.computer_id == Computer.id, isouter=bool(dynamic))
+    )
+    return statement, first
+
+
+def _first_static(given_ids: Sequence[int]) -> Subquery:
+    return (
+        select(GroupMember.computer_id, func.min(GroupAssignment.id).label("given_id"))
+        .join(GroupAssignment, GroupAssignment.group_id == GroupMember.group_id)
+        .where(GroupAssignment.id.in_(given_ids), GroupMember.kind == "include")
+        .group_by(GroupMember.computer_id)
+        .subquery()
+    )

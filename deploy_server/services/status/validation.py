@@ -3,21 +3,19 @@
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, insert, literal, select, update
+from sqlalchemy import CursorResult, Select, Subquery, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import WAITING, ResultClass
 from deploy_server.services import audit
 from deploy_server.services.status.rows import (
-    Clause,
-    Through,
     counted,
     find_package,
-    pending_by_group,
     through_groups,
+    waiting_members,
 )
 from deploy_server.services.status.views import Perimeter, Validation
-from deploy_server.storage.models import Assignment, Computer
+from deploy_server.storage.models import Assignment, GroupAssignment
 from deploy_server.storage.search import within
 from deploy_server.storage.types import Key, UtcDateTime
 
@@ -74,41 +72,38 @@ def _keep_from_groups(
     through = through_groups(session, [package_id]).get(package_id, [])
     if package.deleted_at is not None or not through:
         return 0
-    # Each condition looks at the rows that the one before it has made, so nobody gets two.
-    number = 0
-    for row, clause in zip(through, pending_by_group(session, package, through, now), strict=True):
-        members = _cleared_members(row, [clause, *within(perimeter)], now)
-        made = session.execute(
-            insert(Assignment.__table__).from_select(  # type: ignore[arg-type]
-                [each.name for each in members.selected_columns], members
-            ),
-            execution_options={"preserve_rowcount": True},
-        )
-        number += _rowcount(made)
-    return number
+    found = waiting_members(session, package, through, now, *within(perimeter))
+    members = _cleared_members(found, now)
+    made = session.execute(
+        insert(Assignment.__table__).from_select(  # type: ignore[arg-type]
+            [each.name for each in members.selected_columns], members
+        ),
+        execution_options={"preserve_rowcount": True},
+    )
+    return _rowcount(made)
 
 
-def _cleared_members(
-    through: Through, conditions: list[Clause], now: datetime
-) -> Select[*tuple[Any, ...]]:
-    given, group = through
+def _cleared_members(members: Subquery, now: datetime) -> Select[*tuple[Any, ...]]:
+    given = GroupAssignment
     values: dict[str, Any] = {
-        "package_id": literal(given.package_id),
-        "activation_id": literal(given.activation_id),
-        "group_id": literal(group.id),
-        "attempt": literal(given.attempt),
+        "package_id": given.package_id,
+        "activation_id": given.activation_id,
+        "group_id": given.group_id,
+        "attempt": given.attempt,
         "status": literal(WAITING, Key()),
         "status_class": literal(int(ResultClass.WAITING)),
-        "since": literal(given.assigned_at, UtcDateTime()),
-        "force": literal(given.force),
-        "schedule": literal(given.schedule),
-        "postcmd": literal(given.postcmd),
-        "assigned_at": literal(given.assigned_at, UtcDateTime()),
-        "assigned_by": literal(given.assigned_by),
+        "since": given.assigned_at,
+        "force": given.force,
+        "schedule": given.schedule,
+        "postcmd": given.postcmd,
+        "assigned_at": given.assigned_at,
+        "assigned_by": given.assigned_by,
         "cleared_at": literal(now, UtcDateTime()),
     }
     columns = [value.label(name) for name, value in values.items()]
-    return select(Computer.id.label("computer_id"), *columns).where(*conditions)
+    return select(members.c.computer_id.label("computer_id"), *columns).join_from(
+        members, given, given.id == members.c.given_id
+    )
 
 
 def _rowcount(result: Any) -> int:

@@ -2,17 +2,17 @@
 
 import operator as compare
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, not_, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, not_, or_, select
 
 from deploy_server.domain.addresses import address_key
 from deploy_server.domain.search.tree import Age, Pattern, Span, Value
 from deploy_server.domain.version import version_key
 from deploy_server.storage.models import Computer, ComputerAddress, SoftwareItem, SoftwareSetItem
-from deploy_server.storage.search.matching import Match, TextColumn, match, matches
-from deploy_server.storage.types import fold
+from deploy_server.storage.search.matching import Match, TextColumn, among, match, matches
+from deploy_server.storage.types import UtcDateTime, fold
 
 Clause = ColumnElement[bool]
 
@@ -84,23 +84,40 @@ def compare_memory(operator: str, values: Sequence[Value]) -> Clause:
 
 
 def compare_time(
-    column: ColumnElement[datetime | None], operator: str, values: Sequence[Value], now: datetime
+    column: ColumnElement[datetime | None],
+    operator: str,
+    values: Sequence[Value],
+    now: datetime | None,
 ) -> Clause:
-    """Return the condition on a time; an age counts back from `now`."""
+    """Return the condition on a time; an age counts back from `now`.
+
+    Without `now` the moment is a parameter, named by `age_name`.
+    """
     found = []
     for value in values:
         if isinstance(value, Age):
-            found.append(_compare_age(column, operator, now - value.duration))
+            found.append(_compare_age(column, operator, _moment(value.duration, now)))
         elif isinstance(value, Span):
             found.append(_compare_span(column, operator, value))
     return and_(column.is_not(None), or_(*found))
+
+
+def age_name(duration: timedelta) -> str:
+    """Return the name of the parameter for the moment that is so long ago."""
+    return f"age_{duration // timedelta(microseconds=1)}"
+
+
+def _moment(duration: timedelta, now: datetime | None) -> Any:
+    if now is not None:
+        return now - duration
+    return bindparam(age_name(duration), type_=UtcDateTime(), required=False)
 
 
 # Longer ago means earlier.
 _TURNED = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
 
 
-def _compare_age(column: ColumnElement[Any], operator: str, moment: datetime) -> Clause:
+def _compare_age(column: ColumnElement[Any], operator: str, moment: Any) -> Clause:
     return _OPERATORS[_TURNED[operator]](column, moment)
 
 
@@ -116,50 +133,57 @@ def _compare_span(column: ColumnElement[Any], operator: str, span: Span) -> Clau
     return bounds[operator]
 
 
-def compare_address(kind: str, operator: str, values: Sequence[Value]) -> Clause:
+def compare_address(
+    kind: str, operator: str, values: Sequence[Value], *, alone: bool = False
+) -> Clause:
     """Return the condition that one of a computer's addresses fits."""
     wanted = [
         match((address_key(kind, piece) for piece in each.pieces), inside=operator == "~")
         for each in values
         if isinstance(each, Pattern)
     ]
-    return _with_address(kind, matches(ComputerAddress.value_key.expression, wanted))
+    return _with_address(kind, matches(ComputerAddress.value_key.expression, wanted), alone=alone)
 
 
-def no_address(kind: str) -> Clause:
+def no_address(kind: str, *, alone: bool = False) -> Clause:
     """Return the condition that a computer has no address of this kind."""
-    return not_(_with_address(kind))
+    return not_(_with_address(kind, alone=alone))
 
 
-def _with_address(kind: str, *conditions: Clause) -> Clause:
+def _with_address(kind: str, *conditions: Clause, alone: bool) -> Clause:
     found = select(ComputerAddress.computer_id).where(ComputerAddress.kind == kind, *conditions)
-    return Computer.id.in_(found)
+    return among(Computer.id.expression, found, alone=alone)
 
 
-def compare_software(argument: Pattern | None, operator: str, values: Sequence[Value]) -> Clause:
+def compare_software(
+    argument: Pattern | None, operator: str, values: Sequence[Value], *, alone: bool = False
+) -> Clause:
     """Return the condition on names of software or, with an argument, on its version."""
     name, version = SoftwareItem.name_key.expression, SoftwareItem.version_key.expression
     if argument is None:
-        return _with_software(compare_text(name, operator, values))
+        return _with_software(compare_text(name, operator, values), alone=alone)
     sort = SoftwareItem.version_sort.expression
     return _with_software(
-        matches(name, [match(argument.pieces)]), compare_version(version, sort, operator, values)
+        matches(name, [match(argument.pieces)]),
+        compare_version(version, sort, operator, values),
+        alone=alone,
     )
 
 
-def no_software(argument: Pattern | None) -> Clause:
+def no_software(argument: Pattern | None, *, alone: bool = False) -> Clause:
     """Return the condition that a computer has no software at all, or not that one."""
     if argument is None:
         return Computer.software_set_id.is_(None)
     name = SoftwareItem.name_key.expression
-    return not_(_with_software(matches(name, [match(argument.pieces)])))
+    return not_(_with_software(matches(name, [match(argument.pieces)]), alone=alone))
 
 
-def _with_software(*conditions: Clause) -> Clause:
+def _with_software(*conditions: Clause, alone: bool) -> Clause:
     found = (
         select(SoftwareSetItem.set_id)
         .join(SoftwareItem, SoftwareItem.id == SoftwareSetItem.item_id)
         .where(*conditions)
     )
     # A computer without software has no set; NULL in a list would be NULL.
-    return and_(Computer.software_set_id.is_not(None), Computer.software_set_id.in_(found))
+    column: Any = Computer.software_set_id.expression
+    return and_(column.is_not(None), among(column, found, alone=alone))

@@ -10,7 +10,7 @@ from deploy_server.domain.errors import SpecError
 from deploy_server.domain.search import parse
 from deploy_server.domain.search.tree import Node
 from deploy_server.storage.models import Computer, Group, GroupMember
-from deploy_server.storage.search.matching import Match
+from deploy_server.storage.search.matching import Match, among
 
 EXPANSIONS_MAX = 50  # dynamic groups that one condition may stand on
 
@@ -34,11 +34,15 @@ class Groups:
     Args:
         session: reads only.
         clause: makes the condition of an expression.
+        alone: conditions are for one computer.
     """
 
-    def __init__(self, session: Session, clause: Callable[[Node], Clause]) -> None:
+    def __init__(
+        self, session: Session, clause: Callable[[Node], Clause], *, alone: bool = False
+    ) -> None:
         self._session = session
         self._clause = clause
+        self._alone = alone
         self._facts: list[GroupFacts] | None = None
         self._inside: list[GroupFacts] = []
         self._expanded = 0
@@ -68,7 +72,7 @@ class Groups:
         parts = [self._dynamic(each) for each in groups if each.kind == "dynamic"]
         static = [each.id for each in groups if each.kind == "static"]
         if static:
-            parts.append(_by_hand("include", static))
+            parts.append(self._by_hand("include", static))
         return or_(*parts) if parts else false()
 
     def _dynamic(self, group: GroupFacts) -> Clause:
@@ -76,8 +80,15 @@ class Groups:
         found = self._clause(parse(group.expression))
         self._inside.pop()
         return and_(
-            or_(found, _by_hand("include", [group.id])), not_(_by_hand("exclude", [group.id]))
+            or_(found, self._by_hand("include", [group.id])),
+            not_(self._by_hand("exclude", [group.id])),
         )
+
+    def _by_hand(self, kind: str, group_ids: list[int]) -> Clause:
+        found = select(GroupMember.computer_id).where(
+            GroupMember.group_id.in_(group_ids), GroupMember.kind == kind
+        )
+        return among(Computer.id.expression, found, alone=self._alone)
 
     def _enter(self, group: GroupFacts) -> None:
         if group in self._inside:
@@ -101,10 +112,3 @@ class Groups:
             )
             self._facts = [GroupFacts(*row) for row in rows]
         return self._facts
-
-
-def _by_hand(kind: str, group_ids: list[int]) -> Clause:
-    found = select(GroupMember.computer_id).where(
-        GroupMember.group_id.in_(group_ids), GroupMember.kind == kind
-    )
-    return Computer.id.in_(found)

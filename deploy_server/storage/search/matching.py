@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, false, or_
+from sqlalchemy import ColumnElement, Select, false, or_
 
 from deploy_server.storage.models import Computer
 from deploy_server.storage.types import fold
@@ -86,6 +86,20 @@ def matches(column: TextColumn, wanted: Iterable[Match]) -> ColumnElement[bool]:
         elif not each.is_plain:
             found.append(column.like(each.like(), escape=_ESCAPE))
     return or_(*found) if found else false()
+
+
+def among(column: ColumnElement[int], found: Select[int], *, alone: bool) -> ColumnElement[bool]:
+    """Return the condition that a column of Computer is one of what `found` selects.
+
+    Args:
+        column: of Computer.
+        found: selects one column; NULL is none of it.
+        alone: the condition is for one computer and not for many: what belongs to it is looked up,
+            and not the whole list made in which it is to be found.
+    """
+    if not alone:
+        return column.in_(found)
+    return found.where(found.selected_columns[0] == column).correlate(Computer).exists()
 
 
 def within(perimeter: frozenset[str] | None) -> list[ColumnElement[bool]]:

@@ -13,7 +13,7 @@ from deploy_agent.wire.result import WAITING, ResultClass
 from deploy_server.domain.search.tree import Pattern, Value
 from deploy_server.storage.models import Assignment, Computer, GroupAssignment, Package
 from deploy_server.storage.search.groups import Groups
-from deploy_server.storage.search.matching import Match, match, matches
+from deploy_server.storage.search.matching import Match, among, match, matches
 from deploy_server.storage.suitability import suits
 
 Clause = ColumnElement[bool]
@@ -29,11 +29,13 @@ class Packages:
     Args:
         session: reads only.
         groups: who is in which.
+        alone: conditions are for one computer.
     """
 
-    def __init__(self, session: Session, groups: Groups) -> None:
+    def __init__(self, session: Session, groups: Groups, *, alone: bool = False) -> None:
         self._session = session
         self._groups = groups
+        self._alone = alone
 
     def compare(self, argument: Pattern, operator: str, values: Sequence[Value]) -> Clause:
         """Return the condition that the package's status is one of `values`."""
@@ -57,7 +59,7 @@ class Packages:
     def without(self, packages: Sequence[Package]) -> Clause:
         """Return the condition that none of `packages` is assigned."""
         ids = [package.id for package in packages]
-        return and_(not_(_with_row(ids)), not_(self._pending(packages)))
+        return and_(not_(self._with_row(ids)), not_(self._pending(packages)))
 
     def pending(self, package: Package) -> Clause:
         """Return the condition that a computer waits for a package through a group, without row."""
@@ -67,7 +69,9 @@ class Packages:
         if not groups:
             return false()
         rows = select(Assignment.computer_id).where(Assignment.package_id == package.id)
-        return and_(self._groups.by_id(groups), suits(package), Computer.id.not_in(rows))
+        # Looked up row by row: PostgreSQL reads a long list again for each computer.
+        without = not_(among(Computer.id.expression, rows, alone=True))
+        return and_(self._groups.by_id(groups), suits(package), without)
 
     def _pending(self, packages: Sequence[Package]) -> Clause:
         return or_(false(), *(self.pending(package) for package in packages))
@@ -83,11 +87,17 @@ class Packages:
             conditions.append(matches(func.lower(Assignment.status), verbatim))
         if not conditions or not packages:
             return false()
-        found = _with_row([package.id for package in packages], or_(*conditions))
+        found = self._with_row([package.id for package in packages], or_(*conditions))
         waiting = WAITING.lower()
         if ResultClass.WAITING in classes or any(each.holds(waiting) for each in verbatim):
             return or_(found, self._pending(packages))
         return found
+
+    def _with_row(self, package_ids: list[int], *conditions: Clause) -> Clause:
+        found = select(Assignment.computer_id).where(
+            Assignment.package_id.in_(package_ids), Assignment.cleared_at.is_(None), *conditions
+        )
+        return among(Computer.id.expression, found, alone=self._alone)
 
     def _find(self, argument: Pattern) -> list[Package]:
         found = matches(Package.name_key.expression, [match(argument.pieces)])
@@ -106,10 +116,3 @@ def _is_class(value: Pattern, operator: str) -> bool:
 def _lower(text: str) -> str:
     # Databases agree about lower() for ASCII only, and results are ASCII.
     return "".join(char.lower() if char.isascii() else char for char in text)
-
-
-def _with_row(package_ids: list[int], *conditions: Clause) -> Clause:
-    found = select(Assignment.computer_id).where(
-        Assignment.package_id.in_(package_ids), Assignment.cleared_at.is_(None), *conditions
-    )
-    return Computer.id.in_(found)

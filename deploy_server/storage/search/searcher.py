@@ -16,8 +16,16 @@ from deploy_server.storage.search.packages import Packages
 Clause = ColumnElement[bool]
 
 
-def search_clause(session: Session, expression: str, now: datetime) -> Clause:
+def search_clause(
+    session: Session, expression: str, now: datetime | None, *, alone: bool = False
+) -> Clause:
     """Return the condition that `expression` means; blank text means every computer.
+
+    Args:
+        session: as for `Searcher`.
+        expression: in the language of the search box.
+        now: as for `Searcher`.
+        alone: as for `Searcher`.
 
     Raises:
         SearchError: the expression cannot be read.
@@ -25,7 +33,7 @@ def search_clause(session: Session, expression: str, now: datetime) -> Clause:
     """
     if not expression.strip():
         return true()
-    return Searcher(session, now).clause(parse(expression))
+    return Searcher(session, now, alone=alone).clause(parse(expression))
 
 
 class Searcher:
@@ -33,13 +41,15 @@ class Searcher:
 
     Args:
         session: reads only.
-        now: what durations count from.
+        now: what durations count from; None leaves parameters in their place (`columns.age_name`).
+        alone: the conditions are asked of one computer only; the same answer, found another way.
     """
 
-    def __init__(self, session: Session, now: datetime) -> None:
-        self._now = now.replace(microsecond=0)
-        self.groups = Groups(session, self.clause)
-        self.packages = Packages(session, self.groups)
+    def __init__(self, session: Session, now: datetime | None, *, alone: bool = False) -> None:
+        self._now = now and now.replace(microsecond=0)
+        self._alone = alone
+        self.groups = Groups(session, self.clause, alone=alone)
+        self.packages = Packages(session, self.groups, alone=alone)
 
     def clause(self, node: Node) -> Clause:
         """Return the condition for a tree."""
@@ -69,13 +79,13 @@ class Searcher:
         if name == "memory":
             return columns.compare_memory(operator, values)
         if name == "software":
-            return columns.compare_software(node.argument, operator, values)
+            return columns.compare_software(node.argument, operator, values, alone=self._alone)
         if name == "group":
             return self.groups.named(columns.patterns(values, inside=operator == "~"))
         if name == "package":
             assert node.argument is not None
             return self.packages.compare(node.argument, operator, values)
-        return columns.compare_address(name, operator, values)
+        return columns.compare_address(name, operator, values, alone=self._alone)
 
     def _empty(self, node: IsEmpty) -> Clause:
         name = node.field.name
@@ -86,10 +96,10 @@ class Searcher:
         if name == "memory":
             return Computer.memory.is_(None)
         if name == "software":
-            return columns.no_software(node.argument)
+            return columns.no_software(node.argument, alone=self._alone)
         if name == "group":
             return self.groups.none()
         if name == "package":
             assert node.argument is not None
             return self.packages.empty(node.argument)
-        return columns.no_address(name)
+        return columns.no_address(name, alone=self._alone)

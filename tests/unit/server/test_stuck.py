@@ -8,7 +8,14 @@ from sqlalchemy.orm import Session
 from deploy_server.services import stuck
 from deploy_server.services.stuck import Kind
 from tests.support.clock import START
-from tests.support.factories import make_activation, make_assignment, make_computer
+from tests.support.factories import (
+    make_activation,
+    make_assignment,
+    make_computer,
+    make_group,
+    make_group_assignment,
+    make_package,
+)
 
 #: name: (status, days in it, days since the last contact)
 CASES = {
@@ -61,3 +68,23 @@ def test_every_count_is_the_length_of_its_list(
 def test_nothing_is_stuck_where_nothing_is(session: Session) -> None:
     assert stuck.stuck_counts(session, now=START) == {}
     assert stuck.stuck_page(session, Kind.LOST, now=START).pages == 1
+
+
+def test_members_who_never_came_wait_for_what_their_groups_were_given(session: Session) -> None:
+    activation = make_activation(session)
+    long_ago, lately = START - timedelta(days=9), START - timedelta(days=1)
+    seen = {"pc-never": None, "pc-away": long_ago, "pc-comes": lately}
+    members = [make_computer(session, name=name, last_contact=at) for name, at in seen.items()]
+    dynamic = {"kind": "dynamic", "expression": "name = pc*"}
+    groups = [make_group(session, *members), make_group(session, **dynamic)]
+    make_group_assignment(session, groups[0], activation, assigned_at=long_ago)
+    make_group_assignment(session, groups[1], activation, assigned_at=long_ago)
+    make_group_assignment(session, groups[1], make_activation(session), assigned_at=lately)
+    windows = make_activation(session, package=make_package(session, os="windows"))
+    make_group_assignment(session, groups[0], windows, assigned_at=long_ago)
+    session.commit()
+    assert stuck.stuck_counts(session, now=START) == {Kind.OUT_OF_REACH: 2}
+    page = stuck.stuck_page(session, Kind.OUT_OF_REACH, now=START)
+    found = {(row.computer_name, row.package_id, row.status) for row in page.rows}
+    assert found == {(name, activation.package_id, "WAITING") for name in ("pc-never", "pc-away")}
+    assert all(row.reason and row.since == long_ago for row in page.rows)
