@@ -12,6 +12,7 @@ from deploy_server.services.audit import sweep_audit
 from deploy_server.services.backup import clear, load_settled
 from deploy_server.services.events import sweep_events
 from deploy_server.services.settings import audit_days
+from deploy_server.services.refusals import sweep_refusals
 from deploy_server.services.status import sweep_results
 from deploy_server.services.sweeping import sweep_orphans
 from deploy_server.services.tidying import remove_unreferenced
@@ -54,6 +55,7 @@ def sweep(data: Path) -> None:
             said += remove_unreferenced(session)
         said += sweep_events(session, now())
         said += sweep_results(session, now())
+        sweep_refusals(session, now())
         said += sweep_audit(session, audit_days(session), now())
     if removed := upload_store(config).sweep(now()):
         said.append(f"files of uploads that nobody went on with: {removed} removed")

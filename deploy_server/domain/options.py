@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from deploy_server.domain.agents import parse_rules
 from deploy_server.domain.errors import SpecError
 from deploy_server.domain.location import read_location
 
@@ -25,6 +26,7 @@ class Kind(Enum):
     NUMBER = "number"
     CHOICE = "choice"
     TEXT = "text"
+    VERSIONS = "versions"  # rules of domain/agents.py, one in each line
     LOCATION = "location"  # host[:port]/path without scheme
 
 
@@ -113,6 +115,12 @@ def _text(option: Option, text: str) -> str:
     return text
 
 
+def _versions(option: Option, text: str) -> str:
+    checked = _text(option, text)
+    parse_rules(checked)
+    return checked
+
+
 def _location(option: Option, text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if separator and scheme.lower() not in option.schemes:
@@ -137,5 +145,6 @@ _CHECKS: dict[Kind, Callable[[Option, str], str]] = {
     Kind.NUMBER: _number,
     Kind.CHOICE: _choice,
     Kind.TEXT: _text,
+    Kind.VERSIONS: _versions,
     Kind.LOCATION: _location,
 }

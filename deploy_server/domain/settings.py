@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deploy_agent.wire.replies import DownloadSettings
+from deploy_server.domain.agents import refusal
 from deploy_server.domain.errors import SpecError
 from deploy_server.domain.options import GLOBAL, Combine, Kind, Option
 
@@ -219,6 +220,23 @@ OPTIONS = (
         Kind.TEXT,
         scopes=(GLOBAL,),
     ),
+    Option(
+        "AGENTS_ONLY_LISTED",
+        "0",
+        "Only agents that AGENTS_ALLOWED names are served. Off: those of OCS, FusionInventory and"
+        " GLPI and our own are served too.",
+        Kind.SWITCH,
+        scopes=(GLOBAL,),
+        warnings={"1": "Whatever AGENTS_ALLOWED does not name is refused: our own agents too."},
+    ),
+    Option(
+        "AGENTS_VERSIONS",
+        "",
+        "Which versions agents must have, a rule in each line: OCS-NG_unified_unix_agent* >= 2.4."
+        " Several rules for one name must all hold.",
+        Kind.VERSIONS,
+        scopes=(GLOBAL,),
+    ),
 )
 
 _BY_NAME = {name: option for option in OPTIONS for name in (option.name, *option.aliases)}
@@ -270,6 +288,15 @@ class Effective:
     def is_on(self, name: str) -> bool:
         """Return whether a switch is on."""
         return self.values[name] == "1"
+
+    def refusal(self, user_agent: str) -> str:
+        """Return why an agent is refused that is known by its name; '' is welcome."""
+        versions = self.values["AGENTS_VERSIONS"]
+        only_listed = self.values["AGENTS_ONLY_LISTED"] == "1"
+        if not versions and not only_listed:
+            return ""
+        allowed = self.values["AGENTS_ALLOWED"]
+        return refusal(user_agent, only_listed=only_listed, allowed=allowed, versions=versions)
 
     def download(self) -> DownloadSettings:
         """Return the CONF of a PROLOG reply."""

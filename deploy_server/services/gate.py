@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from deploy_server.domain.agents import fits, lines_of
 from deploy_server.services.settings import everybody
-from deploy_server.storage.search.matching import Match
 from deploy_server.storage.upsert import count
 
 #: What the overview calls agents that were refused because they came over plain HTTP.
@@ -20,8 +20,8 @@ def is_known_agent(session: Session, user_agent: str) -> bool:
     """Return whether an agent that calls itself so is answered."""
     if _KNOWN.match(user_agent):
         return True
-    patterns = everybody(session).values["AGENTS_ALLOWED"].splitlines()
-    return any(_fits(pattern.strip(), user_agent) for pattern in patterns)
+    patterns = lines_of(everybody(session).values["AGENTS_ALLOWED"])
+    return any(fits(pattern, user_agent) for pattern in patterns)
 
 
 def is_http_allowed(session: Session) -> bool:
@@ -32,9 +32,3 @@ def is_http_allowed(session: Session) -> bool:
 def count_refused(session: Session, now: datetime) -> None:
     """Count a contact that was refused because it came over plain HTTP."""
     count(session, REFUSED_HTTP, now)
-
-
-def _fits(pattern: str, user_agent: str) -> bool:
-    if not pattern or pattern.startswith("#"):
-        return False
-    return Match(tuple(pattern.split("*"))).holds(user_agent)

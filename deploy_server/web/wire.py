@@ -24,6 +24,7 @@ from deploy_agent.wire.messages import DownloadReport, Inventory, Prolog, Reques
 from deploy_server.services import gate
 from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.contact import Sightings, answer, look
+from deploy_server.services.refusals import AgentRefused, remember
 from deploy_server.storage.readers import Readers
 from deploy_server.storage.turns import Run, Writer
 
@@ -176,7 +177,7 @@ class Wire:
         if self.is_plain and not gate.is_http_allowed(session):
             return Work(lambda: self._refused_plain(call))
         if not gate.is_known_agent(session, call.user_agent):
-            return _refused_agent(call)
+            return Work(lambda: self._refused_agent(call, _UNKNOWN_AGENT))
         try:
             data, envelope = unpack(call.body, limit=self.message_max)
             message = parse_request(data, limit=self.message_max)
@@ -187,7 +188,11 @@ class Wire:
             return _refusal(400, f"the message cannot be read: {error}")
         now = self.clock().replace(microsecond=0)
         who = {"user_agent": call.user_agent, "remote": call.remote}
-        quick = look(session, message, now=now, **who)
+        try:
+            quick = look(session, message, now=now, **who)
+        except AgentRefused as refused:
+            why = refused.message
+            return Work(lambda: self._refused_agent(call, why))
         if quick is None:
             return self._answered(message, envelope, call)
         if quick.computer_id is not None:
@@ -212,6 +217,21 @@ class Wire:
         call.note(Activity.REFUSED_SIZE)
         return _refusal(413, f"the message is longer than {self.message_max} bytes, inflated")
 
+    def _refused_agent(self, call: Call, why: str) -> Reply:
+        call.note(Activity.REFUSED_AGENT, why)
+        now, device_id = self.clock().replace(microsecond=0), self._device_id(call)
+        who = {"device_id": device_id, "agent": call.user_agent, "remote": call.remote}
+        self.writer.do(lambda session: remember(session, **who, why=why, now=now), call.remote)
+        return _refusal(400, why)
+
+    def _device_id(self, call: Call) -> str:
+        """Whose message it is, '' where it cannot be read."""
+        try:
+            data, _ = unpack(call.body, limit=self.message_max)
+            return parse_request(data, limit=self.message_max).device_id
+        except WireError:
+            return ""
+
     def _refused_plain(self, call: Call) -> Reply:
         now = self.clock().replace(microsecond=0)
         self.writer.do(lambda session: gate.count_refused(session, now), call.remote)
@@ -225,6 +245,11 @@ class Wire:
 
 _NO_CACHE = "no-cache"
 
+_UNKNOWN_AGENT = (
+    "this User-Agent is not one of the agents that are served here; the setting AGENTS_ALLOWED adds"
+    " more"
+)
+
 #: What messages are counted as.
 _KINDS = {Prolog: "prolog", Inventory: "inventory", DownloadReport: "report"}
 
@@ -235,15 +260,6 @@ _same = lru_cache(maxsize=256)(pack)
 
 def _packed(xml: bytes, envelope: Envelope) -> bytes:
     return _same(xml, envelope) if len(xml) <= _SAME_MAX else pack(xml, envelope)
-
-
-def _refused_agent(call: Call) -> Reply:
-    call.note(Activity.REFUSED_AGENT)
-    return _refusal(
-        400,
-        "this User-Agent is not one of the agents that are served here; the setting"
-        " AGENTS_ALLOWED adds more",
-    )
 
 
 def not_posted() -> Reply:

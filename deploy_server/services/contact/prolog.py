@@ -16,6 +16,7 @@ from deploy_server.services.activity import Activity, Caller
 from deploy_server.services.contact import held
 from deploy_server.services.contact.offers import Contact, MustWrite, collect_offers
 from deploy_server.services.contact.seen import mark_seen
+from deploy_server.services.refusals import AgentRefused
 from deploy_server.services.settings import everybody, load_effective
 from deploy_server.storage.membership import groups_of
 from deploy_server.storage.models import Computer
@@ -48,7 +49,11 @@ def look_at_prolog(
 ) -> Looked | None:
     """Answer a PROLOG that changes nothing, and None to another; `session` only reads.
 
-    Most contacts find nothing new. Those wait for no writer, and no disk.
+    Most contacts find nothing new. Those wait for no writer, and no disk. Whoever is written for was
+    looked at before, so an agent that is not welcome is turned away here.
+
+    Raises:
+        AgentRefused: a setting refuses the agent.
     """
     try:
         return _answer(session, request, now, caller, may_write=False)
@@ -78,11 +83,15 @@ def _answer(
     computer = (_OUR_ROW if ours else _LEGACY_ROW).first(session, place, may_write=may_write)
     if computer is None:
         effective = everybody(session)
+        if not may_write:
+            _check_agent(effective, caller)
         caller.note(Activity.PROLOG_UNKNOWN)
         send = effective.number("FREQUENCY") != NEVER
         return Looked(_reply(effective, send, (), _tranche(effective) if ours else None), None)
     groups = groups_of(session, computer.id, now, at_contact=True)
     effective = load_effective(session, computer.id, groups)
+    if not may_write:
+        _check_agent(effective, caller)
     has_cancels = ours and computer.has_cancels
     cancels = withdrawing.cancels(session, computer.id) if has_cancels else ()
     if ours and request.held:
@@ -109,6 +118,12 @@ def _answer(
     send = wants_inventory(frequency, computer.last_inventory, now)
     caller.note(Activity.PROLOG, f"{'SEND' if send else 'STOP'}, {len(offers)} offered")
     return Looked(_reply(effective, send, offers, tranche), computer.id)
+
+
+def _check_agent(effective: Effective, caller: Caller) -> None:
+    why = effective.refusal(caller.user_agent)
+    if why:
+        raise AgentRefused(why)
 
 
 def _reply(

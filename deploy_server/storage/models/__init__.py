@@ -22,6 +22,7 @@ from deploy_server.storage.models.events import AgentEvent, Withdrawal
 from deploy_server.storage.models.groups import Group, GroupAssignment, GroupMember
 from deploy_server.storage.models.lists import JobTemplate, Preference, SavedSearch
 from deploy_server.storage.models.packages import Activation, Allocation, Package
+from deploy_server.storage.models.refusals import RefusedAgent
 
 __all__ = [
     "Activation",
@@ -44,6 +45,7 @@ __all__ = [
     "LoginSource",
     "Package",
     "Preference",
+    "RefusedAgent",
     "Report",
     "SavedSearch",
     "SectionContent",

@@ -13,6 +13,7 @@ from deploy_server.services import (
     assigning,
     computers,
     groups,
+    refusals,
     searching,
     settings,
     status,
@@ -136,9 +137,18 @@ def show(computer_id: int) -> ResponseReturnValue:
         computer=computer,
         tab=tab,
         tabs=TABS,
+        refused=refusals.refusal_of(db.session(), computer.device_id),
         rhythm=status.contact_rhythm(db.session(), computer.id, now=services().now()),
         **_PARTS[tab](computer),
     )
+
+
+@blueprint.get("/refused")
+@needs(Right.READ)
+def refused() -> ResponseReturnValue:
+    """List the agents that were refused for what they call themselves."""
+    rows = refusals.list_refusals(db.session(), perimeter=person().perimeter)
+    return render_template("computers/refused.html", section="computers", rows=rows)
 
 
 @blueprint.get("/<int:computer_id>/deployments")

@@ -4,18 +4,18 @@ import shutil
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import exists, select
 
 from deploy_server.domain.errors import NotFound
-from deploy_server.services import certificates, overview, status, stuck
+from deploy_server.services import certificates, overview, refusals, status, stuck
 from deploy_server.services.backup import BACKUPS
 from deploy_server.services.certificates.store import CertificateStore
 from deploy_server.storage.disk import reserve_of
 from deploy_server.storage.models import Activation, Assignment, Computer, Package
 from deploy_server.web.database import db
-from deploy_server.web.formats import class_slices
+from deploy_server.web.formats import class_slices, plural
 from deploy_server.web.pages import PAGE_SIZE, listing
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
@@ -149,6 +149,17 @@ def _notes() -> list[dict[str, Any]]:
                 "text": "Whatever makes them (deploy-server backup) has stopped. The last one was"
                 " made",
                 "when": saved.last_at,
+            }
+        )
+    if turned_away := refusals.list_refusals(db.session(), perimeter=person().perimeter):
+        notes.append(
+            {
+                "title": f"{plural(len(turned_away), 'agent')} refused for what"
+                f" {'it calls itself' if len(turned_away) == 1 else 'they call themselves'}",
+                "text": "The settings AGENTS_ALLOWED, AGENTS_ONLY_LISTED and AGENTS_VERSIONS say who"
+                " is served. The last one came",
+                "when": turned_away[0].last_at,
+                "link": url_for("console.computers.refused"),
             }
         )
     if refused := counters.get(REFUSED_OVER_HTTP):

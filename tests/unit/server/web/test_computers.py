@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from deploy_server.services import refusals
 from deploy_server.storage.models import AgentEvent, Assignment, Computer, Withdrawal
 from tests.support.apps import OURS
 from tests.support.console import Browser, Console
@@ -271,3 +272,19 @@ def test_people_with_tags_do_not_read_the_output_of_others(console: Console) -> 
     computer, package = said(console, output="secret", state="DONE")
     browser = console.user("viewer", "LYON")
     assert browser.get(f"/computers/{computer}/output/{package}").status_code == 404
+
+
+def test_a_refused_agent_is_named_with_its_reason(admin: Browser, console: Console) -> None:
+    assert "No agent was refused" in admin.get("/computers/refused").text
+    assert "refused for what" not in admin.get("/").text
+    with console.session() as session:
+        mine = make_computer(session, name="mine", tag="LYON")
+        for device_id in (mine.device_id, "nobody-2026-01-02-03-04-05"):
+            refusals.remember(session, device_id=device_id, agent="Old/1", remote="192.0.2.7",
+                              why="too old", now=console.clock.advance(minutes=1))  # fmt: skip
+    assert "2 agents refused for what they call themselves" in admin.get("/").text
+    page = admin.get("/computers/refused").text
+    assert "Too old." in page
+    assert "nobody-2026" in page
+    assert "Too old. It called itself Old/1, 1 time" in admin.get(f"/computers/{mine.id}").text
+    assert "nobody-2026" not in console.user("viewer", "LYON").get("/computers/refused").text
