@@ -15,7 +15,6 @@ from flask import Flask
 
 from deploy_agent.wire.result import WAITING, ResultClass, ResultCode
 from deploy_agent.wire.terms import Action
-from deploy_server.domain import telling
 from deploy_server.domain.search.writing import quoted
 from deploy_server.storage.types import utc_text
 
@@ -131,7 +130,6 @@ def init_formats(app: Flask) -> None:
         short_number=short_number,
         shorten=shorten,
         tail=tail,
-        told_sentence=telling.sentence,
         visible_lines=visible_lines,
         status_label=lambda status: "WAITING NOTIFICATION" if status == WAITING else status,
         utc=lambda moment: f"{moment:%Y-%m-%d %H:%M:%S} UTC",

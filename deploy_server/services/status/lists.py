@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from deploy_agent.wire.result import WAITING, ResultClass
 from deploy_server.domain.errors import SpecError
 from deploy_server.services.events import last_of_rows
+from deploy_server.services.status.reasons import reasons
 from deploy_server.services.status.rows import (
     counted,
     find_package,
@@ -63,7 +64,13 @@ def results(
     )
     found_rows = [_row(row) for row in rows]
     told = last_of_rows(session, package_id, [row.computer_id for row in found_rows])
-    listed = (replace(row, told=told.get((row.computer_id, row.attempt))) for row in found_rows)
+    words = {row.computer_id: told.get((row.computer_id, row.attempt)) for row in found_rows}
+    asked = [row.computer_id for row in found_rows if row.status_class != ResultClass.SUCCESS]
+    why = reasons(session, package_id, {each: words[each] for each in asked}, now=now)
+    listed = (
+        replace(row, told=words[row.computer_id], reason=why.get(row.computer_id, ""))
+        for row in found_rows
+    )
     return ResultPage(tuple(listed), total, page, page_size)
 
 

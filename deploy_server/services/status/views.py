@@ -54,7 +54,11 @@ NO_GROUP = ""
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """One computer in the results of a package; `told` is what our agent said last."""
+    """One computer in the results of a package.
+
+    `told` is what our agent said last; `reason` is why it is not done yet or what its error means,
+    '' for a success.
+    """
 
     computer_id: int
     device_id: str
@@ -69,6 +73,7 @@ class ResultRow:
     assigned_by: str
     attempt: int
     told: Told | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

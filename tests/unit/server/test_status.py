@@ -233,6 +233,31 @@ def test_a_computer_s_packages_say_why_they_are_not_done(session: Session) -> No
     assert status.computer_deployments(session, 999, now=START) == []
 
 
+def test_the_list_of_a_package_says_what_the_computer_s_page_says(session: Session) -> None:
+    package = make_package(session, name="Office", priority=5)
+    first = make_package(session, name="Patch", priority=0)
+    given = make_activation(session, package)
+    names = {"WAITING": "a", "NOTIFIED": "b", "ERR_EXIT_CODE_3": "c", "SUCCESS": "d"}
+    for code, name in names.items():
+        computer = make_computer(session, name=name, last_contact=START)
+        make_assignment(session, computer, given, status=code)
+    behind = make_computer(session, name="e", last_contact=START)
+    make_assignment(session, behind, given, status="NOTIFIED")
+    make_assignment(session, behind, make_activation(session, first), status="NOTIFIED")
+    silent = make_computer(session, name="f", last_contact=None)
+    make_group_assignment(session, make_group(session, silent, name="Servers"), given)
+    page = status.results(session, package.id, now=START)
+    assert len(page.rows) == 6
+    for row in page.rows:
+        own = status.computer_deployments(session, row.computer_id, now=START)
+        said = next(each.reason for each in own if each.package == package.id)
+        assert row.reason == ("" if row.status == "SUCCESS" else said)
+    reasons = {row.computer_name: row.reason for row in page.rows}
+    assert reasons["c"] == "The program ended with exit code 3"
+    assert reasons["e"] == "Behind Patch, which has priority 0 and goes first"
+    assert reasons["f"] == "The computer has never been in contact"
+
+
 def test_history_outlives_everything(session: Session) -> None:
     for number in range(3):
         session.add(
