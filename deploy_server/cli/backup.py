@@ -43,7 +43,8 @@ def restore(data: Path, file: Path, replace: bool) -> None:
 
     The server must not run. Every byte of the file is verified first; what happens then happens as
     a whole or not at all. DEPLOY_SERVER_DATABASE_URL restores into another database than the
-    backup's: this is the way from SQLite to PostgreSQL and back.
+    backup's, DEPLOY_SERVER_PACKAGES packages into a bucket or with "disk" onto the disk: this is
+    the way from one to the other and back.
     """
     place = Place(data, os.environ, replace)
     with _ended_by_signals(), ProgressReport() as verified, ProgressReport() as written:

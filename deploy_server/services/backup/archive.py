@@ -100,11 +100,6 @@ class Writer:
         """Add a small member."""
         self.add(name, io.BytesIO(data), len(data))
 
-    def add_file(self, name: str, path: Path) -> None:
-        """Add a file."""
-        with path.open("rb") as source:
-            self.add(name, source, path.stat().st_size, path.stat().st_mtime)
-
     def finish(self, made_at: datetime, schema: str, missing: list[int]) -> Manifest:
         """Write the manifest and the archive's end."""
         manifest = Manifest(

@@ -7,9 +7,11 @@ space, and holds nobody up who builds, edits or deletes meanwhile.
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 from deploy_agent.wire.errors import WireError
 from deploy_agent.wire.fragment import FRAGMENTS_FILE, INFO_FILE
@@ -23,7 +25,46 @@ _FOLDER = "backup"
 _FRAGMENT = re.compile(r"[0-9]{10}-([1-9][0-9]{0,6})\Z", re.ASCII)
 
 
-class Held:
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file of a package that is held.
+
+    Attributes:
+        name: in its package's folder.
+        size: bytes.
+        modified: when it was written, in seconds since 1970.
+        open: opens it for reading.
+    """
+
+    name: str
+    size: int
+    modified: float
+    open: Callable[[], BinaryIO]
+
+
+class Held(Protocol):
+    """Packages that are held."""
+
+    def hold(self, package_id: int, revision: int, fragments: int) -> bool:
+        """Hold a package of this revision; false where it is not there like that now."""
+
+    def ids(self) -> list[int]:
+        """Return what is held."""
+
+    def members(self, package_id: int) -> list[Member]:
+        """Return the files of a package, the info file first."""
+
+    def size(self) -> int:
+        """Return the bytes of everything that is held."""
+
+    def drop(self, package_ids: set[int]) -> None:
+        """Let go of these."""
+
+    def outlived(self) -> list[int]:
+        """Return the packages of which something is left that only the holding kept."""
+
+
+class HeldOnDisk:
     """Packages that are held; made by `holding`.
 
     Args:
@@ -49,7 +90,9 @@ class Held:
                     _second_name(path, mine / path.name)
         except FileNotFoundError:  # it goes, or changes, right now
             return False
-        if _revision_of(mine) != revision or len(self.files(package_id)) != _expected(fragments):
+        if _revision_of(mine) != revision or len(self._files(package_id)) != expected_files(
+            fragments
+        ):
             return False
         self._revisions[package_id] = revision
         return True
@@ -58,14 +101,13 @@ class Held:
         """Return what is held."""
         return sorted(self._revisions)
 
-    def files(self, package_id: int) -> list[Path]:
+    def members(self, package_id: int) -> list[Member]:
         """Return the files of a package, the info file first, fragments in order."""
-        mine = self._folder / f"{package_id:010d}"
-        return sorted(mine.iterdir(), key=lambda path: _place(path.name) or 0)
+        return [_member(path) for path in self._files(package_id)]
 
     def size(self) -> int:
         """Return the bytes of everything that is held."""
-        return sum(path.stat().st_size for each in self.ids() for path in self.files(each))
+        return sum(path.stat().st_size for each in self.ids() for path in self._files(each))
 
     def drop(self, package_ids: set[int]) -> None:
         """Let go of these."""
@@ -73,9 +115,17 @@ class Held:
             del self._revisions[package_id]
             remove_folder(self._folder / f"{package_id:010d}")
 
+    def outlived(self) -> list[int]:
+        """Return nothing: second names go with the folder that has them."""
+        return []
+
+    def _files(self, package_id: int) -> list[Path]:
+        mine = self._folder / f"{package_id:010d}"
+        return sorted(mine.iterdir(), key=lambda path: _place(path.name) or 0)
+
 
 @contextmanager
-def holding(download: Path, staging: Path) -> Iterator[Held]:
+def holding(download: Path, staging: Path) -> Iterator[HeldOnDisk]:
     """Hold packages until the block ends.
 
     Raises:
@@ -92,7 +142,7 @@ def holding(download: Path, staging: Path) -> Iterator[Held]:
             with storage_errors(f"packages cannot be held in {staging}"):
                 remove_folder(folder)  # of a backup that was killed
                 folder.mkdir(mode=PRIVATE_MODE)
-            yield Held(download, folder)
+            yield HeldOnDisk(download, folder)
         finally:
             remove_folder(folder)
 
@@ -105,6 +155,11 @@ def clear(staging: Path) -> None:
     if lock is not None:
         with lock:
             remove_folder(staging / _FOLDER)
+
+
+def _member(path: Path) -> Member:
+    found = path.stat()
+    return Member(path.name, found.st_size, found.st_mtime, lambda: path.open("rb"))
 
 
 def _second_name(path: Path, name: Path) -> None:
@@ -123,7 +178,8 @@ def _revision_of(folder: Path) -> int | None:
         return None
 
 
-def _expected(fragments: int) -> int:
+def expected_files(fragments: int) -> int:
+    """Return how many files a package of so many fragments has."""
     return fragments + 2 if fragments else 1  # info and the list; FRAGS=0 has info alone
 
 

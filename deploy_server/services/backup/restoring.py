@@ -8,9 +8,11 @@ What was lost between backup and restoration is not known, but computers remembe
 goes on well after the last number of the backup, and no session of the console lives on.
 """
 
+import contextlib
 import gzip
 import io
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
@@ -28,6 +30,7 @@ from deploy_server.domain.errors import Conflict, SpecError, StorageError
 from deploy_server.services import audit
 from deploy_server.services.backup import archive, switching
 from deploy_server.services.backup.archive import DATABASE, Manifest, Progress
+from deploy_server.services.backup.shelving import Shelving, begin
 from deploy_server.services.backup.switching import AREA, Journal, Move
 from deploy_server.storage import dump, schema
 from deploy_server.storage.atomic import replace_file
@@ -45,6 +48,11 @@ _EPOCHS_SKIPPED = 1000
 _NAMES = ("server.toml", "secret_key", "metrics_token", "certs", "download", "staging", "uploads")
 _FOLDERS = {"certs": 0o700, "download": 0o755, "staging": 0o700, "uploads": 0o700}
 
+#: What the environment may say of where things go.
+_ELSEWHERE = ("DEPLOY_SERVER_DATABASE_URL", "DEPLOY_SERVER_PACKAGES")
+
+_PACKAGE = re.compile(r"download/([0-9]{10})/(.+)\Z", re.ASCII)
+
 #: What may lie in a directory without being anybody's work.
 _NOTHING = {"run", "log", "lost+found", AREA}
 
@@ -59,7 +67,8 @@ class Place:
 
     Attributes:
         data: the data directory.
-        environ: whose DEPLOY_SERVER_DATABASE_URL wins over the backup's own.
+        environ: whose DEPLOY_SERVER_DATABASE_URL and DEPLOY_SERVER_PACKAGES win over the backup's
+            own.
         replace: whether what is there may go.
     """
 
@@ -109,7 +118,7 @@ def _restore_locked(
     area = place.data / AREA
     area.mkdir(mode=0o700)
     new = area / "new"
-    _extract(file, new, manifest, written)
+    _extract(file, place, manifest, written)
     config = _config(place, new)
     engine = make_engine(config.database_url)
     try:
@@ -164,26 +173,48 @@ def _refuse_work(place: Place) -> None:
         lock.release()
 
 
-def _extract(file: Path, new: Path, manifest: Manifest, written: Progress) -> None:
-    free = shutil.disk_usage(new.parent).free
-    if manifest.size > free:
-        raise StorageError(
-            f"restoring takes {manifest.size:,} bytes and {free:,} are free in {new.parent.parent}",
-            "Free some space there",
-        )
+def _extract(file: Path, place: Place, manifest: Manifest, written: Progress) -> None:
+    area = place.data / AREA
+    new = area / "new"
     new.mkdir(mode=0o700)
     for name, mode in _FOLDERS.items():
         (new / name).mkdir()
         (new / name).chmod(mode)
-    with archive.members(file, written) as members:
+    with archive.members(file, written) as members, contextlib.ExitStack() as stack:
+        shelving: Shelving | None = None
         for name, size, source in members:
             if name == archive.MANIFEST:
                 continue
-            _write(new / name, source, public=name.startswith("download/"))
+            package = _PACKAGE.match(name)
+            if package and shelving:
+                shelving.put(int(package[1]), package[2], source)
+            else:
+                _write(new / name, source, public=bool(package))
             if (size, source.digest.hexdigest()) != manifest.members.get(name):
                 raise SpecError(
                     "file", f"{file} changes while it is read: {name} is another than before"
                 )
+            if name == "server.toml":  # the first one; it says where packages go
+                shelving = begin(_config(place, new), area, replace=place.replace)
+                _check_space(new, manifest, in_bucket=shelving is not None)
+                if shelving is not None:
+                    stack.callback(shelving.stop)
+        if shelving is not None:
+            shelving.finish()
+
+
+def _check_space(new: Path, manifest: Manifest, *, in_bucket: bool) -> None:
+    needed = sum(
+        size
+        for name, (size, _) in manifest.members.items()
+        if not (in_bucket and _PACKAGE.match(name))
+    )
+    free = shutil.disk_usage(new.parent).free
+    if needed > free:
+        raise StorageError(
+            f"restoring takes {needed:,} bytes and {free:,} are free in {new.parent.parent}",
+            "Free some space there",
+        )
 
 
 def _write(path: Path, source: archive.Counted, *, public: bool) -> None:
@@ -199,23 +230,24 @@ def _write(path: Path, source: archive.Counted, *, public: bool) -> None:
 def _config(place: Place, new: Path) -> ServerConfig:
     """Return the configuration that the restored server will have.
 
-    A database that the environment names is written into the restored server.toml, as `init` does:
-    this is the way from SQLite to PostgreSQL, and back.
+    A database or a place for packages that the environment names is written into the restored
+    server.toml, as `init` does: this is the way from SQLite to PostgreSQL, from a disk to a bucket,
+    and back.
     """
-    here = {
-        name: value
-        for name, value in place.environ.items()
-        if name == "DEPLOY_SERVER_DATABASE_URL" and value
-    }
+    here = {name: place.environ[name] for name in _ELSEWHERE if place.environ.get(name)}
     restored = load(new, {})
     if here:
-        # Whatever followed the database that was left does not follow this one.
-        restored = load(new, {**here, "DEPLOY_SERVER_REPLICA_URL": ""})
+        if "DEPLOY_SERVER_DATABASE_URL" in here:
+            # Whatever followed the database that was left does not follow this one.
+            here["DEPLOY_SERVER_REPLICA_URL"] = ""
+        restored = load(new, here)
         replace_file(new / "server.toml", render(restored).encode())
     url = restored.database_url
     if url == f"sqlite:///{new / 'tranche.db'}":
         url = f"sqlite:///{place.data / 'tranche.db'}"
-    return ServerConfig(data=place.data, hosts=restored.hosts, database_url=url)
+    return ServerConfig(
+        data=place.data, hosts=restored.hosts, database_url=url, packages=restored.packages
+    )
 
 
 def _journal(config: ServerConfig, engine: Engine, area: Path) -> Journal:

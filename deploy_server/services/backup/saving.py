@@ -9,11 +9,13 @@ beside us, and what comes from SQLite can go to PostgreSQL and back.
 import contextlib
 import fcntl
 import gzip
+import logging
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,12 +28,16 @@ from deploy_server.domain.errors import Conflict, SpecError, StorageError
 from deploy_server.services import audit
 from deploy_server.services.backup.archive import DATABASE, Manifest, Progress, Writer
 from deploy_server.services.backup.holding import Held, holding
+from deploy_server.services.sweeping import recover_package
 from deploy_server.storage import dump, schema
 from deploy_server.storage.atomic import sync_folder
 from deploy_server.storage.database import READ_ONLY, make_engine, session_factory
 from deploy_server.storage.disk import storage_errors
 from deploy_server.storage.models import Package
+from deploy_server.storage.stores import fragment_store
 from deploy_server.storage.upsert import count
+
+log = logging.getLogger(__name__)
 
 #: The counter that says when the last one was made.
 BACKUPS = "backups"
@@ -71,7 +77,7 @@ def save(
     with (
         storage_errors(f"the backup {target} cannot be written"),
         _appearing(target) as file,
-        holding(config.download, config.staging) as held,
+        _holding(config) as held,
         tempfile.TemporaryFile(dir=target.parent) as database,
     ):
         revision, missing = _read(config, held, cast(BinaryIO, database))
@@ -84,23 +90,48 @@ def save(
             writer.add_bytes(name, data)
         writer.add(DATABASE, database, database_size, now.timestamp())
         for package_id in held.ids():
-            for path in held.files(package_id):
-                writer.add_file(f"download/{package_id:010d}/{path.name}", path)
+            for member in held.members(package_id):
+                with member.open() as source:
+                    name = f"download/{package_id:010d}/{member.name}"
+                    writer.add(name, source, member.size, member.modified)
         manifest = writer.finish(now, revision, missing)
     saved = Saved(manifest, target.stat().st_size)
-    _enter(config, target, saved, now, actor)
+    if saved.manifest.schema == schema.NEWEST:
+        # Else it is one for an upgrade: this program does not write to such a database.
+        _enter(config, target, saved, now, actor)
+        _tidy(config, held)
     return saved
 
 
+def _holding(config: ServerConfig) -> AbstractContextManager[Held]:
+    if config.bucket is None:
+        return holding(config.download, config.staging)
+    from deploy_server.services.backup import holding_s3
+    from deploy_server.storage.s3 import S3FragmentStore
+
+    return holding_s3.holding(cast(S3FragmentStore, fragment_store(config)))
+
+
 def _enter(config: ServerConfig, target: Path, saved: Saved, now: datetime, actor: str) -> None:
-    if saved.manifest.schema != schema.NEWEST:
-        return  # one for an upgrade: this program does not write to such a database
     engine = make_engine(config.database_url)
     try:
         with session_factory(engine).begin() as session:
             count(session, BACKUPS, now)
             facts = {"size": saved.size, "packages": saved.manifest.packages}
             audit.record(session, "backup.save", str(target), now=now, after=facts, actor=actor)
+    finally:
+        engine.dispose()
+
+
+def _tidy(config: ServerConfig, held: Held) -> None:
+    """Remove what was replaced or deleted meanwhile and only left for us."""
+    engine = make_engine(config.database_url)
+    try:
+        with session_factory(engine)() as session:
+            for package_id in held.outlived():
+                recover_package(session, fragment_store(config), package_id)
+    except StorageError as error:
+        log.warning("left for the next sweep: %s", error)
     finally:
         engine.dispose()
 

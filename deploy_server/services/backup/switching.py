@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from deploy_server.config import ServerConfig, load
 from deploy_server.domain.errors import Conflict, StorageError
+from deploy_server.services.backup import shelving
 from deploy_server.storage.atomic import replace_file, sync_folder
 from deploy_server.storage.database import make_engine
 from deploy_server.storage.lock import FileLock
@@ -121,17 +122,21 @@ def take_lock(data: Path) -> FileLock:
 def settle_locked(data: Path) -> None:
     """As `settle`, for who holds the lock."""
     area = data / AREA
-    journal = Journal.read(area) if area.exists() else None
+    if not area.exists():
+        return
+    journal = Journal.read(area)
+    if journal is not None and (journal.go or (journal.database and _has_happened(journal))):
+        carry_out(journal)
+        shelving.carry_out(area)
+    else:
+        shelving.take_back(area)
     if journal is not None:
-        if journal.go or (journal.database and _has_happened(journal)):
-            carry_out(journal)
         for litter in journal.litter:
             Path(litter).unlink(missing_ok=True)
         # Without its journal the area is nothing but what is not wanted any more.
         (area / _JOURNAL).unlink()
         sync_folder(area)
-    if area.exists():
-        shutil.rmtree(area)
+    shutil.rmtree(area)
 
 
 def carry_out(journal: Journal) -> None:
