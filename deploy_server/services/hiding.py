@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 
 def set_hidden(
     session: Session, package_ids: Sequence[int], hidden: bool, *, now: datetime, actor: str
-) -> int:
+) -> list[int]:
     """Hide packages from operators and viewers, or show them again; computers notice nothing.
 
     Returns:
-        How many were not so before.
+        Those that were not so before.
 
     Raises:
         NotFound: one of them does not exist or was deleted; nothing has changed then.
@@ -31,5 +31,6 @@ def set_hidden(
         audit.record(
             session, act, str(package.id), now=now, actor=actor, after={"name": package.name}
         )
-    log.info("%s %s packages %s", actor, "hid" if hidden else "showed", [x.id for x in changed])
-    return len(changed)
+    ids = [each.id for each in changed]
+    log.info("%s %s packages %s", actor, "hid" if hidden else "showed", ids)
+    return ids

@@ -127,15 +127,17 @@ def hide() -> ResponseReturnValue:
     changed = hiding.set_hidden(
         db.session(), ids, hidden, now=services().now(), actor=person().name
     )
-    said = "hidden: only administrators see it" if hidden else "shown to everybody again"
-    if len(ids) > 1:
-        said = said.replace("see it", "see them")
-    flash_done(
-        f"{plural(changed, 'package')} {said}.",
-        "Show again" if hidden else "Hide again",
-        "console.packages.hide",
-        {"package": [str(each) for each in ids], "hidden": "" if hidden else "1"},
-    )
+    if not changed:
+        flash(f"Nothing to do: {'hidden' if hidden else 'shown'} already.", "success")
+    else:
+        them = "it" if len(changed) == 1 else "them"
+        what = f"hidden: only administrators see {them}" if hidden else "shown to everybody again"
+        flash_done(
+            f"{plural(len(changed), 'package')} {what}.",
+            "Show again" if hidden else "Hide again",
+            "console.packages.hide",
+            {"package": [str(each) for each in changed], "hidden": "" if hidden else "1"},
+        )
     one = url_for(".show", package_id=ids[0]) if len(ids) == 1 else url_for(".index")
     return redirect(one)
 

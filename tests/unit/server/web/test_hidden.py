@@ -193,6 +193,16 @@ def test_hiding_is_undone_where_it_was_done(admin: Browser, console: Console, fl
             "package.hide",
             "package.show",
         ]
+    # What was hidden before is not shown by undoing what was done to others.
+    with console.session() as session:
+        other = make_package(session, hidden_at=START)
+    both = {"package": [str(fleet.package_id), str(other.id)], "hidden": "1"}
+    page = admin.get(admin.post("/packages/hide", both).location).text
+    assert "1 package hidden" in page
+    undo = page.split('class="undo"', 1)[1].split("</form>", 1)[0]
+    assert str(fleet.package_id) in undo
+    assert str(other.id) not in undo
+    assert "Nothing to do" in admin.get(admin.post("/packages/hide", both).location).text
     assert admin.post("/packages/hide", {"hidden": "1"}).status_code == 404
     assert admin.post("/packages/hide", {"package": "7", "hidden": "1"}).status_code == 404
 
