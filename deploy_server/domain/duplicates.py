@@ -1,6 +1,6 @@
 """What makes two computers look alike, and values that say nothing. Pure."""
 
-from enum import StrEnum
+from enum import IntFlag, StrEnum
 
 
 class Likeness(StrEnum):
@@ -9,6 +9,16 @@ class Likeness(StrEnum):
     SERIAL = "serial"
     MAC = "mac"
     NAME = "name"
+    CHOSEN = "chosen"  # all that AUTO_DUPLICATE_LVL adds up
+
+
+class Trait(IntFlag):
+    """What AUTO_DUPLICATE_LVL adds up. Source: features.md 6, Duplicate.pm."""
+
+    NAME = 1
+    SERIAL = 2
+    MAC = 4
+    MODEL = 8
 
 
 #: What makers write where no serial number is, folded.

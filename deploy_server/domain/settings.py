@@ -237,6 +237,29 @@ OPTIONS = (
         Kind.VERSIONS,
         scopes=(GLOBAL,),
     ),
+    Option(
+        "AUTO_DUPLICATE_LVL",
+        "7",
+        "What look-alikes must all share: 1 name, 2 serial number, 4 network card, 8 model, added"
+        " up. They are listed; people merge them.",
+        minimum=1,
+        maximum=15,
+        scopes=(GLOBAL,),
+    ),
+    Option(
+        "BLACKLIST_SERIALS",
+        "",
+        "Serial numbers that say nothing, one in each line; * stands for anything.",
+        Kind.TEXT,
+        scopes=(GLOBAL,),
+    ),
+    Option(
+        "BLACKLIST_MACADDRESSES",
+        "",
+        "Network cards that many computers have, such as docks, as BLACKLIST_SERIALS.",
+        Kind.TEXT,
+        scopes=(GLOBAL,),
+    ),
 )
 
 _BY_NAME = {name: option for option in OPTIONS for name in (option.name, *option.aliases)}

@@ -1,10 +1,13 @@
 """Computers that look alike: side by side, and merged by an administrator."""
 
+from collections.abc import Sequence
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from deploy_server.domain.duplicates import Likeness
-from deploy_server.services import computers, duplicates
+from deploy_server.domain.duplicates import Likeness, Trait
+from deploy_server.domain.errors import NotFound
+from deploy_server.services import computers, duplicates, settings
 from deploy_server.web.database import db
 from deploy_server.web.formats import plural
 from deploy_server.web.pages import listing, row_id
@@ -18,6 +21,14 @@ _LABELS = {
     Likeness.SERIAL: "Same serial number",
     Likeness.MAC: "Same network card",
     Likeness.NAME: "Same name",
+    Likeness.CHOSEN: "All that is chosen",
+}
+
+_TRAITS = {
+    Trait.NAME: "name",
+    Trait.SERIAL: "serial number",
+    Trait.MAC: "network card",
+    Trait.MODEL: "model",
 }
 
 
@@ -27,6 +38,7 @@ def index() -> ResponseReturnValue:
     """List computers that look alike."""
     asked = request.args.get("by", "")
     likeness = Likeness(asked) if asked in set(Likeness) else Likeness.SERIAL
+    traits = duplicates.traits_of(db.session(), likeness)
     page = duplicates.lookalikes(
         db.session(), likeness, perimeter=person().perimeter, page=listing("").page
     )
@@ -36,7 +48,31 @@ def index() -> ResponseReturnValue:
         likeness=likeness,
         labels=_LABELS,
         page=page,
+        traits=[_TRAITS[each] for each in traits],
+        blacklist=_blacklist(traits),
     )
+
+
+@blueprint.post("/ignore")
+@needs(Right.EDIT_GLOBAL_SETTINGS)
+def ignore() -> ResponseReturnValue:
+    """Add a serial number or a network card to those that say nothing."""
+    asked, value = request.form.get("by", ""), " ".join(request.form.get("value", "").split())
+    likeness = Likeness(asked) if asked in set(Likeness) else Likeness.CHOSEN
+    name = _blacklist(duplicates.traits_of(db.session(), likeness))
+    if not name or not value:
+        raise NotFound("only a serial number or a network card can be ignored", "Reload the list")
+    before = settings.get_setting(db.session(), name).value
+    wanted = f"{before}\n{value}".strip()
+    who = {"actor": person().name, "now": services().now()}
+    settings.set_setting(db.session(), name, wanted, **who)
+    flash(f"{value[:80]} makes no look-alikes any more. The setting {name} has it.", "success")
+    return redirect(url_for(".index", by=likeness.value))
+
+
+def _blacklist(traits: Sequence[Trait]) -> str:
+    """The setting that a value of one trait alone can be added to; '' for none."""
+    return duplicates.BLACKLISTS.get(traits[0], "") if len(traits) == 1 else ""
 
 
 @blueprint.get("/merge")

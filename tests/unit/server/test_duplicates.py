@@ -11,6 +11,7 @@ from deploy_server.domain.duplicates import Likeness
 from deploy_server.domain.errors import NotFound, SpecError
 from deploy_server.services import audit
 from deploy_server.services.duplicates import lookalikes, merge
+from deploy_server.services.settings import set_setting
 from deploy_server.storage.models import (
     Assignment,
     Computer,
@@ -44,8 +45,46 @@ def test_what_computers_share(session: Session) -> None:
     assert found(session, Likeness.SERIAL) == {"sn1": ["A", "b"]}
     assert found(session, Likeness.MAC) == {"02:00:00:00:00:01": ["A", "b"]}
     assert set(found(session, Likeness.NAME)) == {"b"}
+    assert found(session, Likeness.CHOSEN) == {}
     for likeness in Likeness:
         assert found(session, likeness, perimeter=frozenset({"LYON"})) == {}
+
+
+def settings_say(session: Session, **values: str) -> None:
+    for name, value in values.items():
+        set_setting(session, name, value, **WHO)
+
+
+def test_what_must_agree_is_a_setting(session: Session) -> None:
+    for name, serial in (("a", "SN1"), ("A", "sn1"), ("b", "SN1")):
+        pc = make.make_computer(session, name=name, serial=serial, model="X1", model_key="x1")
+        mac = ComputerAddress(computer_id=pc.id, kind="mac", value_key="02:01", value="02:01")
+        session.add(mac)
+    session.flush()
+    alike = {}
+    for level in ("7", "3", "2", "12"):
+        settings_say(session, AUTO_DUPLICATE_LVL=level)
+        alike[level] = found(session, Likeness.CHOSEN)
+    assert {level: list(each) for level, each in alike.items()} == {
+        "7": ["a · sn1 · 02:01"],
+        "3": ["a · sn1"],
+        "2": ["sn1"],
+        "12": ["02:01 · x1"],
+    }
+    assert sorted(alike["7"]["a · sn1 · 02:01"]) == ["A", "a"]
+    assert len(alike["12"]["02:01 · x1"]) == 3
+
+
+def test_what_says_nothing_is_a_setting(session: Session) -> None:
+    for serial, mac in (("DOCK_1", "02:01"), ("SN1", "02:02")):
+        for _ in range(2):
+            pc = make.make_computer(session, serial=serial)
+            session.add(ComputerAddress(computer_id=pc.id, kind="mac", value_key=mac, value=mac))
+    session.flush()
+    assert set(found(session, Likeness.SERIAL)) == {"dock_1", "sn1"}
+    settings_say(session, BLACKLIST_SERIALS="# docks\ndock*\ns_1", BLACKLIST_MACADDRESSES="02:02")
+    assert set(found(session, Likeness.SERIAL)) == {"sn1"}
+    assert set(found(session, Likeness.MAC)) == {"02:01"}
 
 
 def test_pages(session: Session) -> None:

@@ -42,3 +42,20 @@ def test_other_tags_are_not_there(console: Console) -> None:
     pair = {"keep": mine.id, "computer": other.id}
     assert lyon.get(f"{URL}/merge", query_string=pair).status_code == 404
     assert lyon.post(f"{URL}/merge", pair).status_code == 404
+
+
+def test_what_says_nothing_is_ignored_with_a_click(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        for _ in range(2):
+            make_computer(session, serial="DOCK")
+    assert "Says nothing: ignore it" in admin.get("/computers/duplicates").text
+    answer = admin.post("/computers/duplicates/ignore", {"by": "serial", "value": "dock"})
+    page = admin.get(answer.location).text
+    assert "dock makes no look-alikes any more. The setting BLACKLIST_SERIALS has it." in page
+    assert "No two computers look alike" in page
+    for by in ("name", "chosen", "x"):
+        sent = {"by": by, "value": "dock"}
+        assert admin.post("/computers/duplicates/ignore", sent).status_code == 404
+    assert "Says nothing" not in console.user("admin").get("/computers/duplicates").text
+    chosen = admin.get("/computers/duplicates?by=chosen").text
+    assert "the same name and the same serial number and the same network card" in chosen

@@ -84,6 +84,7 @@ LEAST: dict[str, str] = {
     "duplicates.index": "admin",
     "duplicates.ask": "admin",
     "duplicates.merge": "admin",
+    "duplicates.ignore": "superadmin",
     "bulk.ask_tag": "admin",
     "bulk.tag": "admin",
     "bulk.ask_settings": "admin",
