@@ -11,6 +11,7 @@ from deploy_agent.wire import terms
 from deploy_agent.wire.digest import DigestAlgorithm, DigestEncoding
 from deploy_agent.wire.result import ResultClass, ResultCode
 from deploy_server.domain.errors import SpecError
+from deploy_server.domain.spec import OS_NAMES
 
 POSTCMD_MAX = 1000  # characters
 _SCHEDULE = "%Y/%m/%d %H:%M"
@@ -68,7 +69,8 @@ def why_not(
         user_agent: of its last contact.
     """
     if package_os != "any" and os_family not in ("", package_os):
-        return f"the package is for {package_os}, this computer runs {os_family}"
+        runs = OS_NAMES.get(os_family, os_family)
+        return f"the package is for {OS_NAMES[package_os]}, this computer runs {runs}"
     kind = AgentKind.of(user_agent)
     if kind in kinds_that_refuse(algorithm, encoding):
         return f"{kind.value} cannot verify a digest as {algorithm} in {encoding}"

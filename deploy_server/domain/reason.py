@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from deploy_agent.wire import result
 from deploy_agent.wire.result import ResultClass, ResultCode
+from deploy_server.domain.spec import OS_NAMES
 from deploy_server.domain.telling import Told, sentence
 
 OVERDUE_AFTER = 3  # expected contacts that did not come
@@ -138,7 +139,8 @@ def _hindrance(s: Situation) -> str:
             " so no cycle is its turn"
         )
     if not s.system_known and s.package_os != "any":
-        return f"It is for {s.package_os}, and no inventory has said yet what this computer runs"
+        system = OS_NAMES[s.package_os]
+        return f"It is for {system}, and no inventory has said yet what this computer runs"
     return ""
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from deploy_agent.wire.digest import DigestAlgorithm, DigestEncoding
 from deploy_agent.wire.terms import PRIORITY_DEFAULT, Action, Protocol
 
-OS_FAMILIES = ("linux", "windows", "macos", "any")
+#: For which systems a package may be, with what people read.
+OS_NAMES = {"linux": "Linux", "windows": "Windows", "macos": "macOS", "any": "Any"}
+OS_FAMILIES = tuple(OS_NAMES)
 
 NAME_MAX = 255  # characters; OCS's column
 DESCRIPTION_MAX = 10_000  # characters

@@ -16,15 +16,10 @@ from flask import Flask
 from deploy_agent.wire.result import WAITING, ResultClass, ResultCode
 from deploy_agent.wire.terms import Action
 from deploy_server.domain.search.writing import quoted
+from deploy_server.domain.spec import OS_NAMES
 from deploy_server.storage.types import utc_text
 
-OS_LABELS = {
-    "linux": "Linux",
-    "windows": "Windows",
-    "macos": "macOS",
-    "any": "Any",
-    "": "Not known yet",
-}
+OS_LABELS = {**OS_NAMES, "": "Not known yet"}
 
 #: What the seed's manual calls the actions.
 ACTION_LABELS = {

@@ -4,21 +4,19 @@ from deploy_server.domain.errors import NotFound, SpecError
 from deploy_server.domain.jobs.job import Answers, Form, Job, JobField
 from deploy_server.domain.jobs.linux import LINUX, MACOS
 from deploy_server.domain.jobs.windows import WINDOWS
-from deploy_server.domain.spec import OS_FAMILIES
+from deploy_server.domain.spec import OS_NAMES
 
 
 def _files(answers: Answers) -> Form:
     return {"os": answers["system"], "action": "STORE", "target": answers["folder"].strip()}
 
 
-_SYSTEMS = tuple((each, each.capitalize().replace("Macos", "macOS")) for each in OS_FAMILIES)
-
 ANY = (
     Job(
         "any-files", "any", "Drop files into a folder",
         "An archive is unpacked there; the folder is made where it does not exist.",
         (JobField("folder", "Folder", r"Such as: /opt/app or C:\Tools\App"),
-         JobField("system", "For", default="windows", choices=_SYSTEMS)), _files,
+         JobField("system", "For", default="windows", choices=tuple(OS_NAMES.items()))), _files,
     ),
 )  # fmt: skip
 

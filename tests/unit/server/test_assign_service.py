@@ -116,7 +116,7 @@ def test_what_does_not_suit_is_skipped_with_its_reason(site: Site) -> None:
     assert done.assigned == 2
     (skipped,) = done.skipped
     assert skipped.device_id == windows.device_id
-    assert "this computer runs windows" in skipped.reason
+    assert "this computer runs Windows" in skipped.reason
     assert site.open() == {"linux": "WAITING", "unknown": "WAITING"}
 
 

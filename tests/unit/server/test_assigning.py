@@ -43,7 +43,7 @@ def test_a_user_agent_says_whose_agent_it_is(user_agent: str, kind: AgentKind) -
         ("any", "other", None),
         ("linux", "linux", None),
         ("linux", "", None),  # not known yet: it waits
-        ("linux", "windows", "is for linux, this computer runs windows"),
+        ("linux", "windows", "is for Linux, this computer runs Windows"),
         ("windows", "other", "this computer runs other"),
     ],
 )

@@ -103,7 +103,7 @@ def test_assigning_says_how_many_and_who_was_skipped(cli: Cli) -> None:
     assert done["assigned"] == 2
     (skipped,) = done["skipped"]
     assert skipped["device_id"] == PC3
-    assert "this computer runs windows" in skipped["reason"]
+    assert "this computer runs Windows" in skipped["reason"]
     (deployment,) = json.loads(cli.ok("computer", "show", PC1, "--json"))["deployments"]
     assert (deployment["package"], deployment["name"], deployment["status"]) == (
         PACKAGE, "tool", "WAITING",
