@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import cast
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import Table, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.events import CANCELLED, OVER, PackageEvent
@@ -30,6 +31,29 @@ _COMPUTER = (
     select(Computer.id)
     .where(Computer.device_id == bindparam("device_id"))
     .with_for_update(key_share=True)
+)
+
+# Made once: agents tell two or three times of each package, and to make these costs most of it.
+_MINE, _ASKED = bindparam("computer_id"), bindparam("packages", expanding=True)
+_OWN = select(Assignment.package_id, Assignment.attempt).where(
+    Assignment.computer_id == _MINE, Assignment.package_id.in_(_ASKED)
+)
+_SHARED = select(GroupAssignment.package_id, GroupAssignment.attempt).where(
+    GroupAssignment.package_id.in_(_ASKED)
+)
+_WITHDRAWN = select(Withdrawal.package_id, Withdrawal.attempt).where(
+    Withdrawal.computer_id == _MINE, Withdrawal.package_id.in_(_ASKED)
+)
+_KNOWN = select(AgentEvent.event_id).where(
+    AgentEvent.computer_id == _MINE,
+    AgentEvent.event_id.in_(bindparam("event_ids", expanding=True)),
+)
+_INSERT = insert(cast(Table, AgentEvent.__table__))
+_TOO_MANY = (
+    select(AgentEvent.package_id, AgentEvent.attempt)
+    .where(AgentEvent.computer_id == _MINE, AgentEvent.package_id.in_(_ASKED))
+    .group_by(AgentEvent.package_id, AgentEvent.attempt)
+    .having(func.count() > KEPT)
 )
 
 
@@ -65,7 +89,7 @@ def take_events(
     fresh = _fresh(session, computer_id, [each for each in events if _place(each) in kept])
     if fresh:
         rows = [_row(computer_id, each, now) for each in fresh]
-        session.execute(insert(AgentEvent), rows)
+        session.connection().execute(_INSERT, rows)
         _trim(session, computer_id, {_place(each) for each in fresh})
     for each in fresh:
         if _place(each) in withdrawn:
@@ -87,24 +111,19 @@ def _places(events: Iterable[PackageEvent]) -> set[Place]:
 
 def _given(session: Session, computer_id: int, places: set[Place]) -> set[Place]:
     """Return what computer and groups have under way or ended, as far as it is asked for."""
-    packages = {package for package, _ in places}
-    own = select(Assignment.package_id, Assignment.attempt).where(
-        Assignment.computer_id == computer_id, Assignment.package_id.in_(packages)
-    )
-    shared = select(GroupAssignment.package_id, GroupAssignment.attempt).where(
-        GroupAssignment.package_id.in_(packages)
-    )
-    return {(row[0], row[1]) for each in (own, shared) for row in session.execute(each)}
+    asked = _asked(computer_id, places)
+    shared = {"packages": asked["packages"]}
+    rows = [*execute(session, _OWN, asked), *execute(session, _SHARED, shared)]
+    return {(row[0], row[1]) for row in rows}
 
 
 def _withdrawn(session: Session, computer_id: int, places: set[Place]) -> set[Place]:
-    rows = session.execute(
-        select(Withdrawal.package_id, Withdrawal.attempt).where(
-            Withdrawal.computer_id == computer_id,
-            Withdrawal.package_id.in_({package for package, _ in places}),
-        )
-    )
+    rows = execute(session, _WITHDRAWN, _asked(computer_id, places))
     return {(row[0], row[1]) for row in rows} & places
+
+
+def _asked(computer_id: int, places: set[Place]) -> dict[str, object]:
+    return {"computer_id": computer_id, "packages": sorted({package for package, _ in places})}
 
 
 def _fresh(
@@ -114,14 +133,9 @@ def _fresh(
 
     What stands before a known one was here before, and has made room for later ones.
     """
-    known = set(
-        session.scalars(
-            select(AgentEvent.event_id).where(
-                AgentEvent.computer_id == computer_id,
-                AgentEvent.event_id.in_({each.event_id for each in events}),
-            )
-        )
-    )
+    ids = sorted({each.event_id for each in events})
+    asked = {"computer_id": computer_id, "event_ids": ids}
+    known = set(execute(session, _KNOWN, asked).scalars())
     found: dict[Place, list[PackageEvent]] = {}
     for each in events:
         mine = found.setdefault(_place(each), [])
@@ -155,15 +169,8 @@ def _row(computer_id: int, event: PackageEvent, now: datetime) -> dict[str, obje
 
 def _trim(session: Session, computer_id: int, places: set[Place]) -> None:
     """Remove the oldest events of attempts that have more than are kept."""
-    place = (AgentEvent.package_id, AgentEvent.attempt)
     mine = AgentEvent.computer_id == computer_id
-    counted = session.execute(
-        select(*place)
-        .where(mine, AgentEvent.package_id.in_({package for package, _ in places}))
-        .group_by(*place)
-        .having(func.count() > KEPT)
-    ).all()
-    for package, attempt in counted:
+    for package, attempt in execute(session, _TOO_MANY, _asked(computer_id, places)).all():
         here = (mine, AgentEvent.package_id == package, AgentEvent.attempt == attempt)
         oldest_kept = session.scalar(
             select(AgentEvent.id)
