@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.benchmarks.agent import agent
 from tests.benchmarks.anchors import anchors
+from tests.benchmarks.behind_nginx import behind_nginx
 from tests.benchmarks.build import GiB, build
 from tests.benchmarks.files import fragments
 from tests.benchmarks.fleet import fleet
@@ -43,6 +44,7 @@ ROWS: dict[str, Row] = {
     "memory": Row(Served(memory_after_load), "the server's memory after load"),
     "database": Row(Served(database), "bytes of 10,000 similar computers", runs=1),
     "fragments": Row(Served(fragments), "fragments against nginx"),
+    "behind-nginx": Row(Served(behind_nginx), "fragments behind our nginx, against it alone"),
     "build": Row(Served(partial(build, size=256 * MiB)), "a package against sha256sum"),
     "agent": Row(Served(agent), "our agent: contact, inventory, download, memory"),
     "postgresql": Row(postgresql, "messages on PostgreSQL, its own processes included"),
@@ -96,15 +98,15 @@ def _one_server() -> Iterator[RunningServer]:
 
 
 def _options() -> argparse.Namespace:
-    listed = "\n".join(f"  {name:14}{_kind(row)}{row.about}" for name, row in ROWS.items())
+    rows = "\n".join(f"  {name:14}{_kind(row)}{row.about}" for name, row in ROWS.items())
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
         description=__doc__,
-        epilog=f"rows:\n{listed}\n* by --full or by name only; ** by name only",
+        epilog=f"rows:\n{rows}\n* by --full or by name only; ** by name only",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", choices=[*ROWS, []], default=[], metavar="NAME")
-    parser.add_argument("--rows", type=_listed, default=[], metavar="NAME,NAME...")
+    parser.add_argument("--rows", type=listed, default=[], metavar="NAME,NAME...")
     parser.add_argument("--full", action="store_true", help="the long rows too: hours")
     parser.add_argument("--runs", type=int, default=3, help="of each row (default: 3)")
     parser.add_argument("--quick", action="store_true", help="small sizes, for trying it out")
@@ -118,7 +120,12 @@ def _kind(row: Row) -> str:
     return "** " if row.by_name_only else "*  " if row.is_full else "   "
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
+    """Return the names of rows in a list with commas.
+
+    Raises:
+        ArgumentTypeError: there is no such row.
+    """
     names = [each.strip() for each in text.split(",") if each.strip()]
     unknown = [each for each in names if each not in ROWS]
     if unknown:
