@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.agent import TrancheAgent
+from tests.support.replica import Pair
 from tests.support.server import RunningServer
 from tests.support.webfolder import PlainWebServer
 
@@ -42,3 +43,14 @@ def mirror(tmp_path: Path) -> Iterator[PlainWebServer]:
     folder.mkdir()
     with PlainWebServer(folder) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres_pair() -> Iterator[Pair]:
+    """PostgreSQL with a streaming replica, started once for whoever needs one."""
+    pair = Pair()
+    try:
+        pair.start()
+        yield pair
+    finally:
+        pair.stop()

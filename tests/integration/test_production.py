@@ -18,11 +18,9 @@ from tests.support.agent import TrancheAgent
 from tests.support.archives import tar_gz
 from tests.support.ports import free_ports
 from tests.support.processes import BIN, program, stop
-from tests.support.repository import ROOT
+from tests.support.production import EXAMPLES, configured
 from tests.support.server import PASSWORD, RunningServer
 from tests.support.waiting import wait_until
-
-EXAMPLES = ROOT / "examples" / "production"
 
 
 @dataclass
@@ -57,29 +55,6 @@ class Site:
         return response
 
 
-def configuration(site: Site, folder: Path, ports: dict[str, int]) -> Path:
-    """nginx.conf of the examples with this test's folders and ports, inside a main file."""
-    text = (EXAMPLES / "nginx.conf").read_text()
-    text = re.sub(r"listen \[::\]:\d+( ssl)?;", "", text)
-    for old, new in ports.items():
-        text = re.sub(rf"(listen |127\.0\.0\.1:){old}\b", rf"\g<1>{new}", text)
-    text = text.replace("listen ", "listen 127.0.0.1:")
-    text = text.replace("/var/lib/deploy-server/", f"{site.server.data}/")
-    text = text.replace("/srv/tranche", str(site.shared))
-    (folder / "tranche.conf").write_text(text)
-    places = "".join(
-        f"{name}_temp_path {folder}/{name};"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    main = folder / "nginx.conf"
-    main.write_text(
-        f"daemon off; {'user root;' if os.geteuid() == 0 else ''} pid {folder}/nginx.pid;"
-        f" events {{ }} http {{ {places} access_log {folder}/access.log;"
-        f" include {folder}/tranche.conf; }}"
-    )
-    return main
-
-
 def listens(port: int) -> bool:
     with closing(socket.socket()) as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -102,7 +77,9 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
             layout = [str(EXAMPLES / "layout.sh"), str(server.data), str(shared), str(second)]
             subprocess.run(["sh", *layout], check=True)
         ports = {"8443": https1, "8444": https2, "8080": http1, "8081": http2}
-        main = configuration(site, folder, {**ports, "443": https, "80": http})
+        ports |= {"443": https, "80": http}
+        log = f"access_log {folder}/access.log;"
+        main = configured(folder, server.data, shared, ports, log)
         stack.enter_context(server.without_latencies())
         server.set(
             DOWNLOAD_URI_INFO=f"localhost:{https}/download",

@@ -11,7 +11,7 @@ from deploy_server.storage.replica import Replica
 from deploy_server.web import replica as web
 from tests.support import factories as make
 from tests.support.console import BASE, Browser, Console, running_console
-from tests.support.replica import Pair, running_pair
+from tests.support.replica import Database, Pair
 from tests.support.waiting import wait_until
 
 PAGES = (
@@ -23,13 +23,13 @@ AS_OF = "This page is read from a replica of the database that is behind."
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
-    with running_pair() as pair:
-        yield pair
+def pair(postgres_pair: Pair) -> Iterator[Database]:
+    with postgres_pair.database("replicated") as database:
+        yield database
 
 
 @pytest.fixture(scope="module")
-def console(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+def console(pair: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     folder = tmp_path_factory.mktemp("console")
     keys = {"replica_url": pair.replica_url, "metrics_allow": ("127.0.0.1",)}
     with running_console(folder, pair.primary_url, **keys) as console:
@@ -40,7 +40,7 @@ def console(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Co
 
 
 @pytest.fixture
-def reader(console: Console, pair: Pair) -> Browser:
+def reader(console: Console, pair: Database) -> Browser:
     """A browser that has changed nothing that the replica has not got."""
     browser = console.user("superadmin")
     pair.replica.resume()
@@ -51,7 +51,7 @@ def reader(console: Console, pair: Pair) -> Browser:
 
 
 @pytest.fixture
-def behind(pair: Pair, reader: Browser) -> Iterator[None]:
+def behind(pair: Database, reader: Browser) -> Iterator[None]:
     """The replica gets nothing new for now."""
     pair.replica.pause()
     yield
@@ -59,7 +59,7 @@ def behind(pair: Pair, reader: Browser) -> Iterator[None]:
 
 
 @pytest.fixture
-def read(pair: Pair) -> Callable[[], tuple[int, int]]:
+def read(pair: Database) -> Callable[[], tuple[int, int]]:
     """How many statements of lists ran since the last call: on the primary, on the replica."""
     before = pair.lists_read()
 
@@ -117,7 +117,7 @@ def test_what_acts_is_read_from_the_primary(
 
 @pytest.mark.usefixtures("behind")
 def test_whoever_changed_something_sees_it_at_once(
-    console: Console, reader: Browser, pair: Pair, read: Callable[[], tuple[int, int]]
+    console: Console, reader: Browser, pair: Database, read: Callable[[], tuple[int, int]]
 ) -> None:
     writer = console.browser()
     console.add_user("writer", "superadmin")
@@ -163,7 +163,7 @@ def test_what_the_replica_does_not_know_is_asked_of_the_primary(
 
 
 @pytest.mark.usefixtures("behind")
-def test_a_replica_too_far_behind_is_not_read(console: Console, pair: Pair) -> None:
+def test_a_replica_too_far_behind_is_not_read(console: Console, pair: Database) -> None:
     with console.session() as session:
         make.make_computer(session)
     engine = make_engine(pair.primary_url)
@@ -188,7 +188,7 @@ def test_a_cookie_that_nobody_gave_means_the_primary(
 
 
 def test_the_replica_may_go_away_and_come_back(
-    console: Console, reader: Browser, pair: Pair, caplog: pytest.LogCaptureFixture
+    console: Console, reader: Browser, pair: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     before = samples(console)["tranche_lists_total", "primary"]
@@ -207,7 +207,7 @@ def test_the_replica_may_go_away_and_come_back(
     assert "Lists are read from the replica again" in caplog.text
 
 
-def test_only_the_replica_of_this_database_is_one(pair: Pair) -> None:
+def test_only_the_replica_of_this_database_is_one(pair: Database) -> None:
     engine = make_engine(pair.primary_url)
     for url, trouble in (
         (pair.primary_url, "it is no replica: it follows no other server"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from tests.support.databases import migrate
 from tests.support.postgres import PostgresCluster
@@ -16,8 +17,9 @@ _STREAMING = {
 
 #: Whatever a page reads besides who asks; and a measurement is no page.
 _LISTS = """
-    SELECT coalesce(sum(calls), 0) FROM pg_stat_statements
-    WHERE query ~ 'FROM' AND query !~ 'pg_|session|account|hidden_at'
+    SELECT coalesce(sum(calls), 0) FROM pg_stat_statements JOIN pg_database ON oid = dbid
+    WHERE datname = current_database()
+    AND query ~ 'FROM' AND query !~ 'pg_|session|hidden_at'
 """
 
 
@@ -64,42 +66,60 @@ class Pair:
 
     def __init__(self) -> None:
         self.primary = PostgresCluster(**_STREAMING)
-        self.primary.start()
-        self.primary.execute("CREATE DATABASE site")
-        migrate(self.primary_url)
-        with self.primary.connect("site") as connection:
-            connection.execute("CREATE EXTENSION pg_stat_statements")
         self.replica = Follower(self.primary)
 
-    @property
-    def primary_url(self) -> str:
-        return self.primary.url("site")
+    def start(self) -> None:
+        """Start both; the replica answers, and has the database."""
+        self.primary.start()
+        self.primary.execute("CREATE DATABASE site")
+        migrate(self.primary.url("site"))
+        with self.primary.connect("site") as connection:
+            connection.execute("CREATE EXTENSION pg_stat_statements")
+        self.replica.start()
 
-    @property
-    def replica_url(self) -> str:
-        return self.replica.url("site")
-
-    def lists_read(self) -> dict[str, int]:
-        """How many statements of lists each of the two has run, by its own count."""
-        found = {}
-        for name, cluster in (("primary", self.primary), ("replica", self.replica)):
-            with cluster.connect("site") as connection:
-                row = connection.execute(_LISTS).fetchone()
-            assert row is not None
-            found[name] = int(row[0])
-        return found
+    @contextmanager
+    def database(self, name: str) -> Iterator["Database"]:
+        """An empty copy of it, on both."""
+        self.primary.execute(f"CREATE DATABASE {name} TEMPLATE site")
+        self.replica.resume()
+        yield Database(self, name)
+        self.primary.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def stop(self) -> None:
         self.replica.stop()
         self.primary.stop()
 
 
-@contextmanager
-def running_pair() -> Iterator[Pair]:
-    """Both, running; their folders go with them."""
-    pair = Pair()
-    try:
-        pair.replica.start()
-        yield pair
-    finally:
-        pair.stop()
+@dataclass
+class Database:
+    """One database of a pair.
+
+    Attributes:
+        pair: the servers.
+        name: of the database.
+    """
+
+    pair: Pair
+    name: str
+
+    @property
+    def replica(self) -> Follower:
+        return self.pair.replica
+
+    @property
+    def primary_url(self) -> str:
+        return self.pair.primary.url(self.name)
+
+    @property
+    def replica_url(self) -> str:
+        return self.pair.replica.url(self.name)
+
+    def lists_read(self) -> dict[str, int]:
+        """How many statements of lists each of the two has run, by its own count."""
+        found = {}
+        for name, cluster in (("primary", self.pair.primary), ("replica", self.replica)):
+            with cluster.connect(self.name) as connection:
+                row = connection.execute(_LISTS).fetchone()
+            assert row is not None
+            found[name] = int(row[0])
+        return found
