@@ -18,6 +18,7 @@ from deploy_server.domain.group import (
 )
 from deploy_server.services import audit
 from deploy_server.services.computers import ComputerPage, computer_ids, page_of
+from deploy_server.services.group_counts import count_dynamic, count_static
 from deploy_server.storage.models import Assignment, Computer, Group, GroupMember, Setting
 from deploy_server.storage.search import Searcher, within
 from deploy_server.storage.types import fold
@@ -59,20 +60,16 @@ def list_groups(
     session: Session, *, now: datetime, perimeter: Perimeter = None, visible_only: bool = False
 ) -> list[GroupRow]:
     """Return the groups by name, with their member counts."""
+    groups = group_names(session, visible_only=visible_only)
+    dynamic = [each.id for each in groups if each.kind == "dynamic"]
+    numbers = count_static(session, perimeter) | count_dynamic(session, dynamic, now, perimeter)
+    return [_row(group, numbers.get(group.id, 0)) for group in groups]
+
+
+def group_names(session: Session, *, visible_only: bool = False) -> Sequence[Group]:
+    """Return the groups by name, uncounted: to choose one of them."""
     statement = select(Group).order_by(Group.name_key)
-    if visible_only:
-        statement = statement.where(Group.visible)
-    groups = session.scalars(statement).all()
-    by_hand = _count_static(session, perimeter)
-    members = Searcher(session, now).groups
-    rows = []
-    for group in groups:
-        if group.kind == "static":
-            count = by_hand.get(group.id, 0)
-        else:
-            count = _count(session, members.by_id([group.id]), perimeter)
-        rows.append(_row(group, count))
-    return rows
+    return session.scalars(statement.where(Group.visible) if visible_only else statement).all()
 
 
 def get_group(
@@ -309,16 +306,6 @@ def _members(session: Session, group: Group, now: datetime) -> ColumnElement[boo
 def _count(session: Session, clause: ColumnElement[bool], perimeter: Perimeter) -> int:
     counted = select(func.count()).select_from(Computer).where(clause, *within(perimeter))
     return session.scalar(counted) or 0
-
-
-def _count_static(session: Session, perimeter: Perimeter) -> dict[int, int]:
-    counted = (
-        select(GroupMember.group_id, func.count())
-        .join(Computer, Computer.id == GroupMember.computer_id)
-        .where(GroupMember.kind == "include", *within(perimeter))
-        .group_by(GroupMember.group_id)
-    )
-    return {row[0]: row[1] for row in session.execute(counted)}
 
 
 def _row(group: Group, members: int) -> GroupRow:

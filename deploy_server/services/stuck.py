@@ -10,7 +10,20 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, func, literal, or_, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    Subquery,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import WAITING, ResultClass
@@ -20,7 +33,6 @@ from deploy_server.services.status import computer_deployments
 from deploy_server.services.status.rows import through_groups, waiting_members
 from deploy_server.storage.models import Assignment, Computer, GroupAssignment, Package
 from deploy_server.storage.search import within
-from deploy_server.storage.types import Key
 
 Perimeter = frozenset[str] | None
 Clause = ColumnElement[bool]
@@ -91,33 +103,51 @@ def stuck_page(
     perimeter: Perimeter = None,
     page: int = 1,
     page_size: int = 20,
+    total: int | None = None,
 ) -> StuckPage:
-    """Return the rows behind a count of `stuck_counts`, the oldest first, with their reasons."""
+    """Return the rows behind a count of `stuck_counts`, the oldest first, with their reasons.
+
+    Args:
+        session: only reads.
+        kind: why they are stuck.
+        now: UTC.
+        perimeter: tags.
+        page: from 1.
+        page_size: rows of a full page.
+        total: the count, where it is known.
+    """
     parts = _parts(session, kind, now, perimeter)
-    found = union_all(*parts).subquery()
-    order = found.c.since, found.c.computer_id, found.c.package_id
-    # What a row shows is read for those of the page alone.
-    shown = (
-        select(found).order_by(*order).limit(page_size).offset((page - 1) * page_size).subquery()
-    )
-    rows = session.execute(
+    found = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery()
+    # Sorted in the index; what a row shows is read for those of the page alone.
+    order = found.c.since, found.c.computer_id, found.c.row_id, found.c.given_id
+    shown = select(found).order_by(*order).limit(page_size).offset((page - 1) * page_size)
+    rows = session.execute(_described(shown.subquery())).all()
+    reasons = _reasons(session, [row[0] for row in rows], now)
+    listed = tuple(StuckRow(*row, reasons.get((row[0], row[3]), "")) for row in rows)
+    total = _count(session, parts) if total is None else total
+    return StuckPage(listed, total, page, page_size)
+
+
+def _described(shown: Subquery) -> Select[*tuple[Any, ...]]:
+    row, given = shown.c.row_id, shown.c.given_id
+    package_id = func.coalesce(Assignment.package_id, GroupAssignment.package_id)
+    return (
         select(
             Computer.id,
             Computer.name,
             Computer.device_id,
             Package.id,
             Package.name,
-            shown.c.status,
+            func.coalesce(Assignment.status, WAITING),
             shown.c.since,
             Computer.last_contact,
         )
         .join_from(shown, Computer, Computer.id == shown.c.computer_id)
-        .join(Package, Package.id == shown.c.package_id)
-        .order_by(shown.c.since, Computer.id, Package.id)
-    ).all()
-    reasons = _reasons(session, [row[0] for row in rows], now)
-    listed = tuple(StuckRow(*row, reasons.get((row[0], row[3]), "")) for row in rows)
-    return StuckPage(listed, _count(session, parts), page, page_size)
+        .outerjoin(Assignment, Assignment.id == row)
+        .outerjoin(GroupAssignment, GroupAssignment.id == given)
+        .join(Package, Package.id == package_id)
+        .order_by(shown.c.since, Computer.id, row, given)
+    )
 
 
 def _count(session: Session, parts: Sequence[_Part]) -> int:
@@ -136,7 +166,7 @@ def _reasons(
 
 
 def _parts(session: Session, kind: Kind, now: datetime, perimeter: Perimeter) -> list[_Part]:
-    """Return what is stuck: computer_id, package_id, status, since."""
+    """Return what is stuck: since, computer_id, and one of row_id and given_id."""
     hours = MISSED_CONTACTS * int(get_setting(session, "PROLOG_FREQ").value)
     overdue = now - timedelta(hours=hours)
     silent = or_(Computer.last_contact.is_(None), Computer.last_contact < overdue)
@@ -161,7 +191,10 @@ def _with_row(
         ),
     }[kind]
     found = select(
-        Assignment.computer_id, Assignment.package_id, Assignment.status, Assignment.since
+        Assignment.since,
+        Assignment.computer_id,
+        Assignment.id.label("row_id"),
+        cast(null(), Integer).label("given_id"),
     ).where(
         Assignment.status_class == literal(int(open_class), literal_execute=True),
         Assignment.status_class < literal(int(ResultClass.SUCCESS), literal_execute=True),
@@ -184,17 +217,17 @@ def _without_row(
     ).all()
     through = through_groups(session, [each.id for each in packages])
     members = [
-        (package, waiting_members(session, package, through[package.id], now, *conditions))
+        waiting_members(session, package, through[package.id], now, *conditions)
         for package in packages
     ]
     return [
         select(
-            each.c.computer_id,
-            literal(package.id, BigInteger()).label("package_id"),
-            literal(WAITING, Key()).label("status"),
             GroupAssignment.assigned_at.label("since"),
+            each.c.computer_id,
+            cast(null(), BigInteger).label("row_id"),
+            each.c.given_id,
         )
         .join_from(each, GroupAssignment, GroupAssignment.id == each.c.given_id)
         .where(GroupAssignment.assigned_at < overdue)
-        for package, each in members
+        for each in members
     ]

@@ -55,7 +55,12 @@ class Groups:
         )
 
     def by_id(self, group_ids: Iterable[int]) -> Clause:
-        """Return the condition that a computer is in one of these groups."""
+        """Return the condition, all of it, that a computer is in one of these groups."""
+        self._expanded = 0
+        return self.any_of(group_ids)
+
+    def any_of(self, group_ids: Iterable[int]) -> Clause:
+        """Return the same as a part of another condition."""
         ids = set(group_ids)
         return self.members([each for each in self._all() if each.id in ids])
 

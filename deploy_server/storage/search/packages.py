@@ -71,7 +71,7 @@ class Packages:
         rows = select(Assignment.computer_id).where(Assignment.package_id == package.id)
         # Looked up row by row: PostgreSQL reads a long list again for each computer.
         without = not_(among(Computer.id.expression, rows, alone=True))
-        return and_(self._groups.by_id(groups), suits(package), without)
+        return and_(self._groups.any_of(groups), suits(package), without)
 
     def _pending(self, packages: Sequence[Package]) -> Clause:
         return or_(false(), *(self.pending(package) for package in packages))

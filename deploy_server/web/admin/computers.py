@@ -243,10 +243,9 @@ def _history(computer: ComputerRow) -> dict[str, Any]:
 
 
 def _groups(computer: ComputerRow) -> dict[str, Any]:
-    now, perimeter = services().now(), person().perimeter
-    memberships = computers.memberships_of(db.session(), computer.id, now=now)
+    memberships = computers.memberships_of(db.session(), computer.id, now=services().now())
     visible_only = not person().may(Right.EDIT_GROUPS)
-    rows = groups.list_groups(db.session(), now=now, perimeter=perimeter, visible_only=visible_only)
+    rows = groups.group_names(db.session(), visible_only=visible_only)
     members = {each.group_id for each in memberships if each.member}
     return {
         "memberships": memberships,

@@ -15,6 +15,7 @@ from deploy_server.domain.errors import DeployError, SpecError
 from deploy_server.services import activation, assigning, fleet, groups
 from deploy_server.services.assigning import AssignResult, Selection, Standing
 from deploy_server.services.computers import get_computer_by_id
+from deploy_server.services.group_counts import count_static
 from deploy_server.storage.models import Activation, Group, Package
 from deploy_server.web.admin.computers import COMMON
 from deploy_server.web.database import db
@@ -269,14 +270,15 @@ def _afterwards(order: Order, done: list[Activation]) -> str:
 
 
 def _page(order: Order, package: int | None = None, moved: str = "") -> str:
-    session, now, perimeter = db.session(), services().now(), person().perimeter
+    session, perimeter = db.session(), person().perimeter
     rows = activation.list_activations(session, package)
     # Loaded at once; else each row of the page would ask for its own.
     ids = {each.package_id for each in rows}
     session.scalars(select(Package).where(Package.id.in_(ids))).all()
     ticked = [get_computer_by_id(session, each, perimeter=perimeter) for each in order.computers]
     context: dict[str, Any] = {
-        "groups": [] if perimeter else groups.list_groups(session, now=now),
+        "groups": [] if perimeter else groups.group_names(session),
+        "in_group": {} if perimeter else count_static(session, None),
         "common": COMMON,
     }
     return render_template(

@@ -96,14 +96,20 @@ def stuck_list() -> ResponseReturnValue:
     if chosen not in list(stuck.Kind):
         raise NotFound(f"nothing is stuck like {chosen[:40]!r}", "Follow a link of the overview")
     kind = stuck.Kind(chosen)
+    counts = stuck.stuck_counts(session, now=now, perimeter=perimeter)
     return render_template(
         "overview/stuck.html",
         section="overview",
         kind=kind,
         sentences=stuck.SENTENCES,
-        counts=stuck.stuck_counts(session, now=now, perimeter=perimeter),
+        counts=counts,
         page=stuck.stuck_page(
-            session, kind, now=now, perimeter=perimeter, page=listing("since").page
+            session,
+            kind,
+            now=now,
+            perimeter=perimeter,
+            page=listing("since").page,
+            total=counts.get(kind, 0),
         ),
     )
 
