@@ -9,7 +9,7 @@ import click
 from deploy_server.cli.common import actor, data_option, now, say
 from deploy_server.cli.passwords import password_option, show_password, take_password
 from deploy_server.config import ServerConfig, from_environ
-from deploy_server.domain.errors import SpecError
+from deploy_server.domain.errors import Conflict, SpecError
 from deploy_server.services import certificates
 from deploy_server.services.certificates import CertificateStore, profile
 from deploy_server.services.initialising import FirstUser, initialise
@@ -46,8 +46,7 @@ def init(
     DEPLOY_SERVER_PACKAGES a bucket for packages, as in server.toml.
     """
     config = _config(data, hosts)
-    if config.bucket is not None:
-        fragment_store(config).check()
+    _check_packages(config)
     password, made = take_password(password_file)
     initialise(
         config,
@@ -66,6 +65,21 @@ def _config(data: Path, hosts: tuple[str, ...]) -> ServerConfig:
     named = hosts or values.get("hosts") or (_own_name(),)
     kept = {name: values[name] for name in ("database_url", "packages") if name in values}
     return ServerConfig(data=data, hosts=named, **kept)
+
+
+def _check_packages(config: ServerConfig) -> None:
+    """Return when a bucket for packages answers and is nobody's yet.
+
+    Raises:
+        Conflict: it has packages.
+        StorageError: it does not answer.
+    """
+    if config.bucket is not None and fragment_store(config).ids():
+        raise Conflict(
+            f"the bucket {config.bucket} has packages of another server there",
+            "Name another prefix in DEPLOY_SERVER_PACKAGES; a server that is to have them is"
+            " restored from its backup",
+        )
 
 
 def _own_name() -> str:

@@ -99,6 +99,18 @@ def test_packages_that_are_there_are_not_thrown_away_by_mistake(
     assert len({name.split("/")[2] for name in objects(bucket) if "/current" not in name}) == 1
 
 
+def test_a_new_server_does_not_take_anothers_packages(
+    moved: Cli, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would sweep away whatever it never built."""
+    new = Cli(tmp_path / "new")
+    monkeypatch.setenv("DEPLOY_SERVER_PACKAGES", bucket)
+    said = new("init", "--host", "localhost", "--password-file", "-", stdin="correct horse")
+    assert said.status == 1
+    assert "has packages of another server" in said.err
+    assert not new.data.exists()
+
+
 class Killed(BaseException):
     """As if nothing more of the process ran."""
 
