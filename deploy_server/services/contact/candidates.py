@@ -133,6 +133,24 @@ _SHARED = (
 )
 
 
+# Their keys: what refers to them waits for nobody, and who takes them away waits for this.
+_HELD = (
+    select(GroupAssignment.id)
+    .where(GroupAssignment.group_id.in_(bindparam("groups", expanding=True)))
+    .order_by(GroupAssignment.id)
+    .with_for_update(read=True, key_share=True)
+)
+
+
+def hold_shared(session: Session, groups: Collection[int]) -> None:
+    """Let nobody take away what groups have before this contact is over.
+
+    Whoever stops a package would not meet the row that this contact writes for it, and the computer
+    would be told of what was stopped. Comes before the computer's own rows, as it does there.
+    """
+    execute(session, _HELD, {"groups": sorted(groups)})
+
+
 def own_items(session: Session, computer_id: int, *, may_write: bool) -> list[Item]:
     """Return the computer's rows that are not done, in the order of offers.
 

@@ -16,7 +16,7 @@ from deploy_agent.wire.replies import PackageOffer
 from deploy_agent.wire.result import NOTIFIED, SUCCESS_ALREADY_IN_HISTORY, ResultClass
 from deploy_server.domain.offering import Decision, Device, decide, offer
 from deploy_server.services.activity import Activity, Caller
-from deploy_server.services.contact.candidates import Item, own_items, shared_items
+from deploy_server.services.contact.candidates import Item, hold_shared, own_items, shared_items
 from deploy_server.storage.allocation import allocate
 from deploy_server.storage.models import Assignment, Package, Report
 from deploy_server.storage.quick import Prepared
@@ -80,6 +80,8 @@ def collect_offers(session: Session, contact: Contact) -> tuple[PackageOffer, ..
     Raises:
         MustWrite: this changes rows, and may not; nothing was changed and nothing noted.
     """
+    if contact.may_write and contact.groups:
+        hold_shared(session, contact.groups)
     items = own_items(session, contact.computer_id, may_write=contact.may_write)
     own = _withdraw(session, contact, items)
     shared = []

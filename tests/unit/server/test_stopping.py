@@ -4,11 +4,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Engine, event, func, select
+from sqlalchemy import Engine, event, func, select, text
 from sqlalchemy.orm import Session
 
+from deploy_agent.wire.messages import Prolog
 from deploy_server.domain.errors import NotFound
 from deploy_server.services import assigning, audit, status, withdrawing
+from deploy_server.services.activity import Caller
+from deploy_server.services.contact.prolog import answer_prolog
 from deploy_server.storage.database import session_factory
 from deploy_server.storage.models import Activation, Computer, GroupAssignment, Withdrawal
 from tests.support.clock import START
@@ -20,6 +23,7 @@ from tests.support.factories import (
     make_group_assignment,
     make_package,
 )
+from tests.support.waiting import wait_until
 
 OURS = {"agent": "Tranche/0.1", "agent_key": "tranche/0.1"}
 LYON = frozenset({"lyon"})
@@ -143,3 +147,33 @@ def test_whoever_is_being_told_is_told_to_drop_it(engine: Engine) -> None:
         stopping.result()
     with sessions() as session:
         assert withdrawing.words(session, row.package_id) == {"": 1}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_member_that_is_being_told_is_told_to_drop_it(engine: Engine) -> None:
+    sessions = session_factory(engine)
+    with sessions.begin() as session:
+        computer = make_computer(session, **OURS)
+        given = make_group_assignment(session, make_group(session, computer))
+
+    def stop() -> assigning.Stop:
+        with sessions.begin() as session:
+            return assigning.stop(session, given.package_id, actor="Marie", now=START)
+
+    def waits() -> bool:
+        with engine.connect() as connection:
+            found = connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+            return bool(found.scalar())
+
+    with sessions() as contact, ThreadPoolExecutor(1) as pool:
+        reply = answer_prolog(
+            contact, Prolog(computer.device_id), now=START, caller=Caller("", "", "Tranche/0.1")
+        )
+        assert len(reply.offers) == 1
+        stopping = pool.submit(stop)
+        wait_until(lambda: stopping.done() or waits(), "the stop waits for who is being told")
+        contact.commit()
+        stopping.result()
+    with sessions() as session:
+        assert withdrawing.words(session, given.package_id) == {"": 1}
+        assert counts(session, given) == {}
