@@ -5,6 +5,7 @@ services/contact's (offers) and services/status's (counts) business.
 """
 
 from deploy_server.services.assigning.assign import assign, assign_again, preview
+from deploy_server.services.assigning.bringing_back import Cleared, bring_back
 from deploy_server.services.assigning.outlook import Outlook, outlook
 from deploy_server.services.assigning.retry import retry
 from deploy_server.services.assigning.standing import Standing, standing
@@ -15,6 +16,7 @@ from deploy_server.services.assigning.views import AssignResult, Selection, Skip
 
 __all__ = [
     "AssignResult",
+    "Cleared",
     "Outlook",
     "Selection",
     "Skipped",
@@ -22,6 +24,7 @@ __all__ = [
     "Stop",
     "assign",
     "assign_again",
+    "bring_back",
     "find_activation",
     "outlook",
     "preview",

@@ -98,7 +98,7 @@ def end() -> ResponseReturnValue:
     if gone.waiting or gone.groups:
         said += " Whoever waited, and groups, would have to be deployed to again."
     again = {"activation": [str(each.id) for each in found]}
-    flash_done(said, "Activate again", "console.activations.again", again)
+    flash_done(said, "Activate again", url_for(".again"), again)
     return _back(found)
 
 

@@ -135,7 +135,7 @@ def hide() -> ResponseReturnValue:
         flash_done(
             f"{plural(len(changed), 'package')} {what}.",
             "Show again" if hidden else "Hide again",
-            "console.packages.hide",
+            url_for(".hide"),
             {"package": [str(each) for each in changed], "hidden": "" if hidden else "1"},
         )
     one = url_for(".show", package_id=ids[0]) if len(ids) == 1 else url_for(".index")

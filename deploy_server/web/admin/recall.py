@@ -1,10 +1,14 @@
-"""Stopping a package: whom it reaches, and what the agents say of it afterwards."""
+"""Stopping a package: whom it reaches, what the agents say of it afterwards, the way back."""
+
+from contextlib import suppress
+from datetime import datetime
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from deploy_server.domain.errors import NotFound
 from deploy_server.services import assigning, withdrawing
+from deploy_server.services.assigning import Cleared
 from deploy_server.web.admin.results import about
 from deploy_server.web.database import db
 from deploy_server.web.formats import plural
@@ -12,6 +16,7 @@ from deploy_server.web.pages import PAGE_SIZE, listing
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
+from deploy_server.web.undo import flash_cleared
 
 blueprint = Blueprint("recall", __name__, url_prefix="/packages/<int:package_id>/stop")
 
@@ -38,20 +43,42 @@ def ask(package_id: int) -> ResponseReturnValue:
 @needs(Right.ASSIGN)
 def stop(package_id: int) -> ResponseReturnValue:
     """Take the package back from whoever has not ended it."""
+    now = services().now()
     reached = assigning.stop(
-        db.session(),
-        package_id,
-        actor=person().name,
-        now=services().now(),
-        perimeter=person().perimeter,
+        db.session(), package_id, actor=person().name, now=now, perimeter=person().perimeter
     )
     said = [f"Stopped. {plural(reached.waiting, 'computer')} that waited will not be told"]
     if reached.told:
         said.append(f"{plural(reached.told, 'agent')} will be told to drop it")
     if reached.beyond:
         said.append(f"{plural(reached.beyond, 'agent')} of OCS cannot be told and may go on")
-    flash("; ".join(said) + ". Results that still come go to the history.", "success")
+    text = "; ".join(said) + ". Results that still come go to the history."
+    if reached.waiting and not (reached.told or reached.beyond or reached.groups):
+        flash_cleared(text, "Let them wait again", package_id, "waiting", now)
+    else:
+        flash(text, "success")
     return redirect(url_for(".taken_back", package_id=package_id))
+
+
+@blueprint.post("/back")
+@needs(Right.ASSIGN)
+def bring_back(package_id: int) -> ResponseReturnValue:
+    """Take back that rows of the package were cleared at one moment."""
+    what, cleared_at = _cleared()
+    rows = assigning.bring_back(
+        db.session(),
+        package_id,
+        cleared_at,
+        what,
+        actor=person().name,
+        now=services().now(),
+        perimeter=person().perimeter,
+    )
+    again = "waits again" if rows == 1 else "wait again"
+    if what == "success":
+        again = "is counted again" if rows == 1 else "are counted again"
+    flash(f"{plural(rows, 'computer')} {again}.", "success")
+    return redirect(url_for("console.packages.show", package_id=package_id))
 
 
 @blueprint.get("/computers")
@@ -76,3 +103,16 @@ def taken_back(package_id: int) -> ResponseReturnValue:
     return render_template(
         "results/withdrawn.html", **context, words=_WORDS, chosen=chosen, page=page
     )
+
+
+def _cleared() -> tuple[Cleared, datetime]:
+    """Which rows the form names, and when they were cleared."""
+    named = request.form.get("what", "")
+    kinds: dict[str, Cleared] = {"waiting": "waiting", "success": "success"}
+    what = kinds.get(named)
+    moment: datetime | None = None
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(request.form.get("at", ""))
+    if what is None or moment is None or moment.tzinfo is None:
+        raise NotFound("that names nothing that was cleared", "Look at the package's results")
+    return what, moment

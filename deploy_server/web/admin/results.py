@@ -19,6 +19,7 @@ from deploy_server.web.pages import PAGE_SIZE, listing, row_id
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
+from deploy_server.web.undo import flash_cleared
 
 blueprint = Blueprint("results", __name__, url_prefix="/packages/<int:package_id>/results")
 
@@ -153,17 +154,23 @@ def ask_validate(package_id: int) -> ResponseReturnValue:
 @needs(Right.ASSIGN)
 def validate(package_id: int) -> ResponseReturnValue:
     """Clear rows of a package."""
-    what = _validation(request.form.get("what", ""))
+    what, now = _validation(request.form.get("what", "")), services().now()
     rows = status.validate(
         db.session(),
         package_id,
         what,
         actor=person().name,
-        now=services().now(),
+        now=now,
         perimeter=person().perimeter,
     )
     said = _VALIDATIONS[what]["done"].format(rows=plural(rows, "computer"))
-    flash(f"{said} The history keeps what they reported.", "success")
+    said += " The history keeps what they reported."
+    if rows and what == "success":
+        flash_cleared(said, "Count them again", package_id, "success", now)
+    elif rows and what == "not_notified":
+        flash_cleared(said, "Let them wait again", package_id, "waiting", now)
+    else:
+        flash(said, "success")
     return redirect(url_for("console.packages.show", package_id=package_id))
 
 

@@ -9,11 +9,13 @@ from deploy_server.domain.errors import Forbidden
 from deploy_server.domain.search.writing import Criterion, write
 from deploy_server.services import searching
 from deploy_server.services.searching import Reader
+from deploy_server.storage.types import fold
 from deploy_server.web.database import db
 from deploy_server.web.errors import wants_html
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
+from deploy_server.web.undo import flash_done
 
 blueprint = Blueprint("searches", __name__, url_prefix="/searches")
 
@@ -70,10 +72,20 @@ def criteria() -> ResponseReturnValue:
 def delete(search_id: int) -> ResponseReturnValue:
     """Delete a search of one's own; a superadmin deletes what others share, too."""
     anybodys = person().may(Right.EDIT_USERS)
+    found = {each.id: each for each in searching.list_searches(db.session(), reader())}
     name = searching.delete_search(
         db.session(), reader(), search_id, anybodys=anybodys, now=services().now()
     )
-    flash(f"The search {name} is deleted.", "success")
+    said, gone = f"The search {name} is deleted.", found[search_id]
+    audience = gone.audience
+    if audience == "tag":
+        mine = {fold(tag): tag for tag in person().tags}
+        audience = f"tag:{mine.get(gone.audience_key, '')}"
+    if gone.own and audience != "tag:":
+        again = {"name": name, "q": gone.expression, "audience": audience}
+        flash_done(said, "Save it again", url_for(".save"), again)
+    else:  # whoever saved again what another has shared would become its owner
+        flash(said, "success")
     return redirect(url_for("console.computers.index"))
 
 

@@ -16,6 +16,7 @@ from deploy_server.web.picking import Picked
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import person
 from deploy_server.web.services import services
+from deploy_server.web.undo import flash_cleared
 
 blueprint = Blueprint("taking", __name__, url_prefix="/computers/unassign")
 
@@ -47,20 +48,30 @@ def take() -> ResponseReturnValue:
         return _page(picked, packages, moved), 409
     if not packages:
         return _page(picked, packages, problem="No package was ticked; nothing was changed."), 422
+    results_too, now = request.form.get("results") == "too", services().now()
     taken = fleet.take_back(
         db.session(),
         picked.selection(),
         packages,
-        results_too=request.form.get("results") == "too",
+        results_too=results_too,
         actor=person().name,
-        now=services().now(),
+        now=now,
         perimeter=person().perimeter,
     )
-    for said in _report(taken, results_too=request.form.get("results") == "too"):
-        flash(said, "success" if taken else "warning")
+    said = _report(taken, results_too=results_too)
+    if len(taken) == 1 and taken[0].waiting and not _reached(taken[0], results_too=results_too):
+        flash_cleared(said[0], "Let it wait again", taken[0].package, "waiting", now)
+    else:
+        for each in said:
+            flash(each, "success" if taken else "warning")
     if len(taken) == 1 and taken[0].told and len(picked.ids) != 1:
         return redirect(url_for("console.recall.taken_back", package_id=taken[0].package))
     return redirect(_back(picked))
+
+
+def _reached(held: Held, *, results_too: bool) -> bool:
+    """Whether more was taken back than from those who waited, which nothing brings back."""
+    return bool(held.told or held.beyond or (results_too and held.ended))
 
 
 def _report(taken: Sequence[Held], *, results_too: bool) -> list[str]:

@@ -63,6 +63,7 @@ LEAST: dict[str, str] = {
     "editing.summary": "admin",
     "recall.ask": "admin",
     "recall.stop": "admin",
+    "recall.bring_back": "admin",
     "recall.taken_back": "viewer",
     "deploy.index": "admin",
     "deploy.preview": "admin",

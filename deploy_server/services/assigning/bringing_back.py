@@ -1,0 +1,91 @@
+"""The way back from clearing: rows that were cleared at one moment count and are offered again.
+
+Only where that is the whole truth: those who waited were told nothing, so they wait again with the
+options and the attempt that they had; those who succeeded are counted again. Whoever was told of
+the package is not brought back, because its agent may have dropped it, or reported meanwhile.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import and_, exists, or_, select, update
+from sqlalchemy.orm import Session
+
+from deploy_agent.wire.result import ResultClass
+from deploy_server.domain.errors import Conflict
+from deploy_server.services import audit
+from deploy_server.services.assigning.assign import rowcount
+from deploy_server.services.assigning.targets import find_package
+from deploy_server.services.assigning.views import Perimeter
+from deploy_server.storage.models import Activation, Assignment, Computer, GroupAssignment
+from deploy_server.storage.search import within
+
+Cleared = Literal["waiting", "success"]
+
+
+def bring_back(
+    session: Session,
+    package_id: int,
+    cleared_at: datetime,
+    what: Cleared,
+    *,
+    actor: str,
+    now: datetime,
+    perimeter: Perimeter = None,
+) -> int:
+    """Take back that rows of a package were cleared at `cleared_at`.
+
+    What came through a group that has lost the package since, or through an activation that has
+    ended, does not wait again.
+
+    Args:
+        session: not committed here.
+        package_id: of which package.
+        cleared_at: to the second.
+        what: rows that waited, or rows that succeeded.
+        actor: who does it.
+        now: UTC.
+        perimeter: tags.
+
+    Returns:
+        On how many computers.
+
+    Raises:
+        NotFound: no such package.
+        Conflict: nothing of it is left to bring back.
+    """
+    find_package(session, str(package_id))
+    conditions = [
+        Assignment.package_id == package_id,
+        Assignment.cleared_at == cleared_at,
+        Assignment.status_class == ResultClass[what.upper()],
+    ]
+    if inside := within(perimeter):
+        mine = select(Computer.id).where(*inside)
+        conditions.append(Assignment.computer_id.in_(mine))
+    if what == "waiting":
+        alive = select(Activation.id).where(Activation.ended_at.is_(None))
+        shared = exists().where(
+            and_(
+                GroupAssignment.group_id == Assignment.group_id,
+                GroupAssignment.package_id == Assignment.package_id,
+            )
+        )
+        conditions.append(Assignment.activation_id.in_(alive))
+        conditions.append(or_(Assignment.group_id.is_(None), shared))
+    changed = rowcount(
+        session.execute(
+            update(Assignment)
+            .where(*conditions)
+            .values(cleared_at=None)
+            .execution_options(synchronize_session=False)
+        )
+    )
+    if not changed:
+        raise Conflict(
+            "nothing of that can be brought back: it was deployed again meanwhile, or deactivated",
+            "Look at the package's results",
+        )
+    after = {"what": what, "cleared_at": cleared_at, "computers": changed}
+    audit.record(session, "package.bring_back", str(package_id), now=now, actor=actor, after=after)
+    return changed
