@@ -42,13 +42,13 @@ def install(data: Path, root: Path, http_port: int, https_port: int) -> None:
     ports = ["--http-port", str(http_port), "--https-port", str(https_port)]
     command = [str(program), "run", "--data", str(data), *ports]
     require_systemd(command)
-    elsewhere: list[Path] = []
+    database: Path | None = None
     if root == SYSTEM:
         require_root()
         for path in (program, Path(sys.executable)):
             check_reachable(path)
-        elsewhere = _look(data, https_port)
-    for line in Service(root).install(Work(command, data, elsewhere)):
+        database = _look(data, https_port)
+    for line in Service(root).install(Work(command, data, database)):
         click.echo(line)
     click.echo(f"Look at it: systemctl status {NAME}, journalctl -u {NAME}")
 
@@ -66,8 +66,8 @@ def uninstall(data: Path, root: Path) -> None:
     click.echo(f"{data} stays, with its keys and packages, and so does the user who owns it.")
 
 
-def _look(data: Path, https_port: int) -> list[Path]:
-    """Return the folders besides `data` that the server writes to; warn of addresses that move."""
+def _look(data: Path, https_port: int) -> Path | None:
+    """Return the database where it is a file outside of `data`; warn of addresses that move."""
     with open_server(data) as (config, session):
         before = config.in_use().https_port
         told = session.scalar(select(exists().where(Activation.ended_at.is_(None))))
@@ -76,12 +76,12 @@ def _look(data: Path, https_port: int) -> list[Path]:
             f"Warning: agents were told of packages at port {before}, and the service answers at"
             f" {https_port}. Activate those packages again, or give --https-port {before}"
         )
-    return _database_folder(config)
+    return _database_elsewhere(config)
 
 
-def _database_folder(config: ServerConfig) -> list[Path]:
+def _database_elsewhere(config: ServerConfig) -> Path | None:
     url = make_url(config.database_url)
     if url.get_backend_name() != "sqlite" or not url.database:
-        return []
-    folder = Path(url.database).absolute().parent
-    return [] if folder.is_relative_to(config.data) else [folder]
+        return None
+    file = Path(url.database).resolve()
+    return None if file.is_relative_to(config.data.resolve()) else file

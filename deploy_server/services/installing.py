@@ -114,9 +114,30 @@ class Service:
                 f"there is no user {USER}, and systemd-sysusers made none",
                 f"Make one: useradd --system --home-dir {work.data} {USER}",
             )
+        if work.database is not None:
+            _hand_over_database(self.root / work.database.relative_to("/"), account)
         data = self.root / work.data.relative_to("/")
         with storage_errors(f"{data} cannot be given to {USER}"):
             give(data, account)
+
+
+def _hand_over_database(file: Path, account: tuple[int, int]) -> None:
+    """Give a database of SQLite and its folder, in which it writes; nothing else lies there."""
+    folder = file.parent
+    own = {file.name + end for end in ("", "-wal", "-shm", "-journal")}
+    with storage_errors(f"{file} cannot be given to {USER}"):
+        there = {each.name for each in folder.iterdir()}
+        if folder.stat().st_uid == account[0]:
+            for name in own & there:
+                give(folder / name, account)
+        elif strangers := there - own:
+            raise Conflict(
+                f"SQLite has to write in the folder of the database, and {folder} is not its own:"
+                f" it lies there beside {sorted(strangers)[0]}",
+                f"Move it into another and correct database_url, or type: chown {USER} {folder}",
+            )
+        else:
+            give(folder, account)
 
 
 def require_systemd(command: Sequence[str]) -> None:

@@ -92,17 +92,18 @@ class Work:
     Attributes:
         command: an absolute program and its arguments.
         data: the data directory.
-        elsewhere: other folders that it writes to.
+        database: of SQLite, where it lies elsewhere.
     """
 
     command: Sequence[str]
     data: Path
-    elsewhere: Sequence[Path] = ()
+    database: Path | None = None
 
 
 def unit_text(work: Work) -> str:
     """Return the unit."""
-    writable = [work.data, *work.elsewhere]
+    # SQLite writes beside its file.
+    writable = [work.data, *([work.database.parent] if work.database else [])]
     paths = [Path(work.command[0]), *writable]
     # What lies in somebody's home is seen there, and nothing else of it can be written.
     home = any(path.is_relative_to(place) for path in paths for place in _HOMES)

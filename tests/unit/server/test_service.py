@@ -32,15 +32,13 @@ def verify(folder: Path, text: str) -> tuple[int, list[str]]:
     return done.returncode, [line for line in done.stderr.splitlines() if NAME in line]
 
 
-def text(data: Path = DATA, *elsewhere: Path) -> str:
-    return unit_text(
-        Work([str(BIN / "deploy-server"), "run", "--data", str(data)], data, elsewhere)
-    )
+def text(data: Path = DATA, database: Path | None = None) -> str:
+    return unit_text(Work([str(BIN / "deploy-server"), "run", "--data", str(data)], data, database))
 
 
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
     assert verify(tmp_path, text()) == (0, [])
-    assert verify(tmp_path, text(Path("/srv/a b%$"), Path("/srv/db"))) == (0, [])
+    assert verify(tmp_path, text(Path("/srv/a b%$"), Path("/srv/db/x.db"))) == (0, [])
 
 
 @pytest.mark.parametrize("line", ["ProtectSystem=strict", "Type=notify", "RemoveIPC=yes"])
@@ -109,6 +107,42 @@ def test_install_and_uninstall_in_an_image(image: Path, monkeypatch: pytest.Monk
     assert not wanted.is_symlink()
     assert data.exists()
     assert "nothing to remove" in cli.ok("uninstall", "--root", image)
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """What is given to somebody else, as only root can."""
+    names: set[str] = set()
+    monkeypatch.setattr(os, "chown", lambda name, *_, **__: names.add(name))
+    return names
+
+
+def install_with(image: Path, database: str) -> list[str]:
+    (image / "var/lib/deploy-server").mkdir(parents=True)
+    work = Work([str(BIN / "deploy-server"), "run"], DATA, Path(database))
+    return list(installing.Service(image).install(work))
+
+
+def test_a_database_elsewhere_is_given_with_its_folder(image: Path, given: set[str]) -> None:
+    program("systemd-sysusers")
+    folder = image / "srv/db"
+    folder.mkdir(parents=True)
+    for name in ("x.db", "x.db-wal", "x.db-shm"):
+        (folder / name).write_text("")
+    install_with(image, "/srv/db/x.db")
+    assert given == {"db", "x.db", "x.db-wal", "x.db-shm", "deploy-server"}
+    unit = (image / "etc/systemd/system" / NAME).read_text()
+    assert "ReadWritePaths=/var/lib/deploy-server /srv/db\n" in unit
+
+
+def test_no_folder_of_others_is_given(image: Path, given: set[str]) -> None:
+    program("systemd-sysusers")
+    (image / "srv").mkdir()
+    for name in ("x.db", "photos"):
+        (image / "srv" / name).write_text("")
+    with pytest.raises(installing.Conflict, match="beside photos"):
+        install_with(image, "/srv/x.db")
+    assert given == set()
 
 
 def test_only_root_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
