@@ -8,7 +8,7 @@ the package is not brought back, because its agent may have dropped it, or repor
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import ResultClass
@@ -55,7 +55,29 @@ def bring_back(
         Conflict: nothing of it is left to bring back.
     """
     find_package(session, str(package_id))
-    conditions = [
+    changed = rowcount(
+        session.execute(
+            update(Assignment)
+            .where(*_cleared(package_id, cleared_at, what, perimeter))
+            .values(cleared_at=None)
+            .execution_options(synchronize_session=False)
+        )
+    )
+    if not changed:
+        raise Conflict(
+            "nothing of that can be brought back: it was deployed again meanwhile, or deactivated",
+            "Look at the package's results",
+        )
+    after = {"what": what, "cleared_at": cleared_at, "computers": changed}
+    audit.record(session, "package.bring_back", str(package_id), now=now, actor=actor, after=after)
+    return changed
+
+
+def _cleared(
+    package_id: int, cleared_at: datetime, what: Cleared, perimeter: Perimeter
+) -> list[ColumnElement[bool]]:
+    """Return the conditions of what comes back."""
+    conditions: list[ColumnElement[bool]] = [
         Assignment.package_id == package_id,
         Assignment.cleared_at == cleared_at,
         Assignment.status_class == ResultClass[what.upper()],
@@ -73,19 +95,4 @@ def bring_back(
         )
         conditions.append(Assignment.activation_id.in_(alive))
         conditions.append(or_(Assignment.group_id.is_(None), shared))
-    changed = rowcount(
-        session.execute(
-            update(Assignment)
-            .where(*conditions)
-            .values(cleared_at=None)
-            .execution_options(synchronize_session=False)
-        )
-    )
-    if not changed:
-        raise Conflict(
-            "nothing of that can be brought back: it was deployed again meanwhile, or deactivated",
-            "Look at the package's results",
-        )
-    after = {"what": what, "cleared_at": cleared_at, "computers": changed}
-    audit.record(session, "package.bring_back", str(package_id), now=now, actor=actor, after=after)
-    return changed
+    return conditions
