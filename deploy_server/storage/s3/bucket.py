@@ -4,6 +4,7 @@ The only module that knows the library. Credentials come as it finds them: from 
 the environment, else from the role of the machine.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,9 +20,13 @@ from deploy_server.storage.s3.trouble import BucketAway, names_no_object, troubl
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Store
 
-#: After how many seconds a store that does not answer is asked again; until then everybody hears
-#: at once that it is away, so that those who wait do not use up the threads of the others.
+#: After how many seconds a store that does not answer is asked again, by one; until it answers that
+#: one everybody hears at once that it is away. Else those who wait would use up the threads that
+#: agents and people need for other things.
 AWAY_S = 2.0
+
+#: For how many seconds nobody else asks meanwhile.
+_ASKING_S = 60.0
 
 _CONNECT_S = 4
 _READ_S = 20
@@ -61,7 +66,9 @@ class Bucket:
         self.address = address
         self._clock = clock
         self._opened: S3Store | None = None
-        self._away: tuple[float, str, str] | None = None
+        self._lock = threading.Lock()
+        self._away: BucketAway | None = None
+        self._ask_at = 0.0
 
     def get(self, name: str) -> bytes:
         """Return an object.
@@ -131,8 +138,7 @@ class Bucket:
 
     @contextmanager
     def _errors(self, what: str) -> Iterator["S3Store"]:
-        if self._away is not None and self._clock() < self._away[0]:
-            raise BucketAway(*self._away[1:])
+        self._refuse_while_away()
         store = self._store()
         from obstore.exceptions import BaseError
 
@@ -140,11 +146,23 @@ class Bucket:
             yield store
         except (BaseError, OSError) as error:
             if names_no_object(error):
+                self._away = None
                 raise NoObject(str(error).split("\n", 1)[0]) from error
             wrong = trouble(what, self.address, error)
-            if isinstance(wrong, BucketAway):
-                self._away = self._clock() + AWAY_S, wrong.message, wrong.hint
+            self._away = wrong if isinstance(wrong, BucketAway) else None
+            self._ask_at = self._clock() + AWAY_S
             raise wrong from error
+        self._away = None
+
+    def _refuse_while_away(self) -> None:
+        """Return when it may be asked: where it did not answer, by one at a time."""
+        with self._lock:
+            if (away := self._away) is None:
+                return
+            if self._clock() >= self._ask_at:
+                self._ask_at = self._clock() + _ASKING_S
+                return
+        raise BucketAway(away.message, away.hint)
 
     def _store(self) -> "S3Store":
         """Return the library's object, made on first use.

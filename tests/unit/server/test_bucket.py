@@ -138,10 +138,11 @@ def test_the_library_s_errors_are_read() -> None:
 def test_who_does_not_answer_is_left_alone_for_a_moment() -> None:
     now = [100.0]
     asked: list[str] = []
+    during: list[Callable[[str], bytes]] = []
 
     def answer(_method: str, path: str) -> tuple[int, bytes]:
         asked.append(path)
-        return 200, b"x"
+        return 200, during.pop()(path) if during else b"x"
 
     with answering(answer) as url:
         bucket = Bucket(BucketAddress("packages", "", url), lambda: now[0])
@@ -155,7 +156,17 @@ def test_who_does_not_answer_is_left_alone_for_a_moment() -> None:
         assert str(second.value) == str(first.value)
         assert asked == []
         now[0] += AWAY_S
+
+        def answer_one(name: str) -> bytes:
+            # While one asks, the others do not wait for what it hears.
+            with pytest.raises(StorageError, match="cannot be reached"):
+                bucket.get("y")
+            return b"x"
+
+        during.append(answer_one)
         assert bucket.get("x") == b"x"
+        assert asked == ["/packages/x"]
+        assert bucket.get("y") == b"x"
 
 
 def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
