@@ -19,6 +19,7 @@ from deploy_server.services.status.counts import (
 )
 from deploy_server.services.status.lists import each_result, results
 from deploy_server.services.status.retention import sweep_results
+from deploy_server.services.status.skipped import SkippedPackage, skipped_packages
 from deploy_server.services.status.validation import validate
 from deploy_server.services.status.views import (
     EVERYTHING,
@@ -42,6 +43,7 @@ __all__ = [
     "ResultPage",
     "ResultRow",
     "Rhythm",
+    "SkippedPackage",
     "Slice",
     "Validation",
     "Wanted",
@@ -53,6 +55,7 @@ __all__ = [
     "package_status",
     "package_statuses",
     "results",
+    "skipped_packages",
     "statistics",
     "sweep_results",
     "validate",

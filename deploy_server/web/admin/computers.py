@@ -220,6 +220,7 @@ def _deployments(computer: ComputerRow) -> dict[str, Any]:
     rows = status.computer_deployments(db.session(), computer.id, now=services().now())
     return {
         "deployments": rows,
+        "skipped": status.skipped_packages(db.session(), computer.id, now=services().now()),
         "withdrawn": withdrawing.withdrawn_from(db.session(), computer.id),
     }
 
