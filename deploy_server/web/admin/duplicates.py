@@ -64,8 +64,7 @@ def ignore() -> ResponseReturnValue:
         raise NotFound("only a serial number or a network card can be ignored", "Reload the list")
     before = settings.get_setting(db.session(), name).value
     wanted = f"{before}\n{value}".strip()
-    who = {"actor": person().name, "now": services().now()}
-    settings.set_setting(db.session(), name, wanted, **who)
+    settings.set_setting(db.session(), name, wanted, actor=person().name, now=services().now())
     flash(f"{value[:80]} makes no look-alikes any more. The setting {name} has it.", "success")
     return redirect(url_for(".index", by=likeness.value))
 

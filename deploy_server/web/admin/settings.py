@@ -122,7 +122,7 @@ def _save(scope: Scope, back: str) -> ResponseReturnValue:
     """Set what was filled in, unset what was emptied; nothing where one value is wrong."""
     session = db.session()
     before = {each.name: each for each in settings.list_settings(session, scope)}
-    sent = {name: request.form[name].strip() for name in before if name in request.form}
+    sent = {name: _lines(request.form[name]) for name in before if name in request.form}
     changed = {name: text for name, text in sent.items() if text != _shown(before[name])}
     problems: dict[str, str] = {}
     warnings: list[str] = []
@@ -140,6 +140,11 @@ def _save(scope: Scope, back: str) -> ResponseReturnValue:
         flash(f"Changed {plural(len(changed), 'setting')}; agents learn it at their next contact.",
               "success")  # fmt: skip
     return redirect(back)
+
+
+def _lines(text: str) -> str:
+    """What was typed; browsers end lines with two characters."""
+    return "\n".join(text.strip().splitlines())
 
 
 def _set(session: Session, scope: Scope, name: str, text: str) -> list[str]:

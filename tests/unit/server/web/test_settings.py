@@ -131,3 +131,12 @@ def test_a_missing_certificate_is_no_mistake(admin: Browser, console: Console) -
     for path in ("/settings/certificates", "/settings/cacert.pem"):
         assert admin.get(path).status_code == 404
     assert admin.get("/").status_code == 200
+
+
+def test_lines_are_kept_as_a_browser_sends_them(admin: Browser, console: Console) -> None:
+    for _ in range(2):
+        answer = admin.post("/settings", {"AGENTS_ALLOWED": "One/*\r\nTwo/*"})
+        assert answer.status_code == 302
+    with console.sessions() as session:
+        assert session.scalars(select(Setting.value)).one() == "One/*\nTwo/*"
+    assert admin.get("/audit?action=setting").text.count("setting.set</span>") == 1
