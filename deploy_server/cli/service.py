@@ -48,7 +48,8 @@ def install(data: Path, root: Path, http_port: int, https_port: int) -> None:
         for path in (program, Path(sys.executable)):
             check_reachable(path)
         database = _look(data, https_port)
-    for line in Service(root).install(Work(command, data, database)):
+    work = Work(command, data, database, Path(sys.executable).resolve())
+    for line in Service(root).install(work):
         click.echo(line)
     click.echo(f"Look at it: systemctl status {NAME}, journalctl -u {NAME}")
 

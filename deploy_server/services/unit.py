@@ -93,18 +93,20 @@ class Work:
         command: an absolute program and its arguments.
         data: the data directory.
         database: of SQLite, where it lies elsewhere.
+        interpreter: what the program is run by, wherever links lead.
     """
 
     command: Sequence[str]
     data: Path
     database: Path | None = None
+    interpreter: Path | None = None
 
 
 def unit_text(work: Work) -> str:
     """Return the unit."""
     # SQLite writes beside its file.
     writable = [work.data, *([work.database.parent] if work.database else [])]
-    paths = [Path(work.command[0]), *writable]
+    paths = [Path(work.command[0]), *writable, *([work.interpreter] if work.interpreter else [])]
     # What lies in somebody's home is seen there, and nothing else of it can be written.
     home = any(path.is_relative_to(place) for path in paths for place in _HOMES)
     return _TEXT.format(

@@ -64,6 +64,9 @@ def test_a_home_is_seen_where_something_lies_in_it() -> None:
     assert "ProtectHome=yes" in unit_text(Work(["/opt/t/bin/deploy-server"], DATA))
     inside = Work(["/home/bo/venv/bin/deploy-server"], DATA)
     assert "ProtectHome=read-only" in unit_text(inside)
+    own = Path("/root/.pyenv/versions/3.11/bin/python3.11")
+    linked = Work(["/opt/t/bin/deploy-server"], DATA, interpreter=own)
+    assert "ProtectHome=read-only" in unit_text(linked)
 
 
 @pytest.fixture
