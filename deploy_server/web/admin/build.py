@@ -18,7 +18,7 @@ from deploy_server.domain.location import is_local
 from deploy_server.domain.settings import resolve
 from deploy_server.domain.spec import OS_FAMILIES, PackageSpec
 from deploy_server.services import activation, packages, settings
-from deploy_server.services.building import build_package, fragment_ratio
+from deploy_server.services.building import build_package, fragment_ratio, refuse_taken_name
 from deploy_server.storage.models import Group, Package
 from deploy_server.storage.uploads import Upload
 from deploy_server.web.admin.activations import check
@@ -62,6 +62,7 @@ def build() -> ResponseReturnValue:
     if spec is None or sent.problems:
         return build_page(sent, upload), 422
     if request.form.get("do") == "check":
+        warn_of_name(sent)
         ratio, size = fragment_ratio(db.session()), len(script) if script else None
         return build_page(sent, upload, summarise(sent, upload, wanted, ratio, size))
     try:
@@ -91,10 +92,20 @@ def summary() -> ResponseReturnValue:
     size = len(script) if script else size
     wanted = download_settings()
     sent.read(upload is not None or size is not None, wanted.period_length)
+    warn_of_name(sent)
     found = summarise(sent, upload, wanted, fragment_ratio(db.session()), size)
     return render_template(
         "build/summary.html", form=sent, summary=found, of_group=_of_group(sent, found)
     )
+
+
+def warn_of_name(sent: BuildForm, package_id: int | None = None) -> None:
+    """Say ahead of the build that another package than this one has the name."""
+    try:
+        if sent.spec is not None:
+            refuse_taken_name(db.session(), sent.spec.name, package_id)
+    except Conflict as error:
+        sent.warnings = [str(error), *sent.warnings]
 
 
 def _of_group(sent: BuildForm, found: Summary | None) -> tuple[str, int | None] | None:

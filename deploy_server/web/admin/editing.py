@@ -15,7 +15,7 @@ from deploy_server.services import activation, assigning, packages
 from deploy_server.services.building import build_package, fragment_ratio
 from deploy_server.storage.models import Package
 from deploy_server.storage.uploads import Upload
-from deploy_server.web.admin.build import after_build, download_settings
+from deploy_server.web.admin.build import after_build, download_settings, warn_of_name
 from deploy_server.web.database import db
 from deploy_server.web.formats import sentence
 from deploy_server.web.forms import DEFAULTS, DIGESTS, BuildForm, by_field
@@ -111,6 +111,7 @@ def _read(
     wanted = download_settings()
     has_file = upload is not None or size is not None or package.fragments > 0
     sent.read(has_file, wanted.period_length)
+    warn_of_name(sent, package.id)
     if upload is None and size is None:
         size = package.size or None
     return summarise(sent, upload, wanted, fragment_ratio(db.session()), size)

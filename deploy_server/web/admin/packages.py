@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from deploy_agent.wire.fragment import INFO_FILE
 from deploy_agent.wire.terms import INFO_MAX
 from deploy_server.domain.errors import NotFound
+from deploy_server.domain.estimate import estimate_s
 from deploy_server.domain.legacy import agents_that_refuse
 from deploy_server.domain.spec import OS_FAMILIES
-from deploy_server.services import activation, hiding, packages, status
+from deploy_server.services import activation, hiding, packages, settings, status
 from deploy_server.services.package_list import FILTERS, Wanted, package_page
 from deploy_server.services.packages import Impact
 from deploy_server.storage.models import Package
@@ -158,6 +159,7 @@ def show(package_id: int) -> ResponseReturnValue:
         refusing=agents_that_refuse(package.digest_algorithm, package.digest_encoding)
         if package.fragments
         else (),
+        duration_s=_duration_s(package),
         **results_of(package_id),
     )
 
@@ -223,6 +225,12 @@ def results_of(package_id: int) -> dict[str, Any]:
         "by_status": ranked,
         "shares": {each.label: each.share for each in slices((k, "", n) for k, n in ranked)},
     }
+
+
+def _duration_s(package: Package) -> int | None:
+    """How long an agent takes to fetch it, told what everybody is told; None for ever."""
+    told = settings.load_effective(db.session(), None, {}).download()
+    return estimate_s(package.fragments, package.size, package.priority, told)
 
 
 def _wanted() -> Wanted:

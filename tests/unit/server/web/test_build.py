@@ -205,6 +205,17 @@ def test_the_summary_follows_the_form(admin: Browser) -> None:
     assert 'data-problem="priority"' in wrong.text
 
 
+def test_a_taken_name_is_told_before_the_build(admin: Browser, console: Console) -> None:
+    assert "is taken" not in admin.post("/packages/build/summary", GOOD | {"size": "9"}).text
+    build(admin, file=file())
+    (package,) = packages(console)
+    taken = GOOD | {"name": "HELLO", "size": "9"}
+    assert f"package {package.id} has it" in admin.post("/packages/build/summary", taken).text
+    assert "is taken" in build(admin, do="check", file=file()).text
+    # It may keep its own.
+    assert "is taken" not in admin.post(f"/packages/{package.id}/edit/summary", taken).text
+
+
 def test_the_summary_names_agents_that_refuse_the_digest(admin: Browser) -> None:
     admin.get("/packages/build")
     form = {**GOOD, "size": "10", "digest_algorithm": "SHA256"}

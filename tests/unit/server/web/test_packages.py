@@ -111,8 +111,23 @@ def test_a_package_s_page_says_everything(admin: Browser, console: Console) -> N
     address = built(admin)
     page = admin.get(address).text
     for text in ("Execute a file", "real.tar.gz", "Not activated yet", "GARDEFOU=", "MD5, Hexa",
-                 "3 files in the published folder", "superadmin"):  # fmt: skip
+                 "3 files in the published folder", "superadmin", "Takes about"):  # fmt: skip
         assert text in page, text
+
+
+def test_ending_activations_keeps_the_files(admin: Browser, console: Console) -> None:
+    package_id = int(built(admin).rpartition("/")[2])
+    folder = console.config.download / str(package_id)
+    before = {each.name: each.read_bytes() for each in folder.iterdir()}
+    with console.session() as session:
+        package = session.get_one(Package, package_id)
+        ids = [
+            make_activation(session, package, fragment_url=f"site{number}.example.org/d").id
+            for number in range(2)
+        ]
+    admin.post("/activations/end", {"activation": [str(each) for each in ids]})
+    assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
+    assert "Not activated yet" in admin.get(f"/packages/{package_id}").text
 
 
 def test_its_results_are_drawn_and_linked(admin: Browser, console: Console) -> None:
