@@ -8,6 +8,7 @@ each is answered when that is done. PostgreSQL does the same by itself.
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, Generic, TypeVar
 
@@ -51,6 +52,8 @@ class Writer:
         self._lock = threading.Lock()
         self._waiting: list[_Job[Any]] = []
         self._is_led = False
+        # Not one of those that ask: they may all be waiting already for who would need one.
+        self._leader = ThreadPoolExecutor(1, thread_name_prefix="turns")
 
     def do(self, work: Work[Answer], device_id: str) -> Answer:
         """Return what `work` answers, after its effects were committed.
@@ -83,16 +86,18 @@ class Writer:
         Args:
             work: as for `do`.
             device_id: as for `do`.
-            run: finds a thread for it, and for what waits with it.
-            done: told in that thread, when the effects were committed; what it is given returns the
-                answer, or raises what `do` would.
+            run: finds a thread for it where it is done alone.
+            done: told in the thread that did it, when the effects were committed; what it is given
+                returns the answer, or raises what `do` would.
         """
 
         def called() -> None:
             if job.is_done:
                 done(job.result)
+            elif self._takes_turns:
+                self._leader.submit(self._lead)
             else:
-                run(self._lead if self._takes_turns else alone)
+                run(alone)
 
         def alone() -> None:
             self._alone(job)

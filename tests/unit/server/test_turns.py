@@ -114,6 +114,28 @@ def test_who_queues_is_told_after_the_commit(engine: Engine) -> None:
             bad.result(30)
 
 
+def test_who_leads_the_queue_needs_no_thread_of_those_who_wait_for_it(one_file: Engine) -> None:
+    writer = Writer(one_file)
+    held, go = threading.Event(), threading.Event()
+
+    def waits() -> str:
+        held.set()
+        assert go.wait(30)
+        return writer.do(add("waits"), "waits")
+
+    pool = ThreadPoolExecutor(1)
+    waiting = pool.submit(waits)
+    assert held.wait(30)
+    [first] = queued(writer, [add("queued")], pool)
+    go.set()
+    try:
+        assert (first.result(10), waiting.result(10)) == ("queued", "waits")
+    finally:
+        if not first.done():
+            writer._lead()
+        pool.shutdown()
+
+
 @pytest.mark.parametrize("first_waits", [True, False])
 def test_the_queue_and_those_who_wait_are_committed_together(
     one_file: Engine, first_waits: bool
@@ -148,7 +170,7 @@ def test_a_long_queue_is_committed_in_pieces(one_file: Engine) -> None:
     names = [f"pc-{number}" for number in range(2 * TOGETHER + 1)]
     held = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(held.wait, 30)
+        crowd.writer._leader.submit(held.wait, 30)
         answers = queued(crowd.writer, [add(name) for name in names], pool)
         held.set()
         assert [each.result(30) for each in answers] == names
