@@ -12,7 +12,7 @@ from deploy_server.config import load
 from deploy_server.storage.database import make_engine
 from tests.support.agent import TrancheAgent
 from tests.support.archives import tar_gz
-from tests.support.seed import seed
+from tests.support.seed import FIRST_PACKAGE, seed
 from tests.support.server import ADMIN, PASSWORD, RunningServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -89,6 +89,8 @@ def test_from_login_to_success(
     page.get_by_role("link", name="Overview").first.click()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible(timeout=PATIENCE_MS)
     picture(page, pictures, "overview")
+    if pictures is not None:
+        show_the_fleet(page, server, pictures)
 
 
 def test_a_wrong_password_does_not_let_in(page: Page, server: RunningServer) -> None:
@@ -106,6 +108,21 @@ def fill(server: RunningServer) -> None:
     with engine.begin() as connection:
         seed(connection, computers=2_500, packages=6, assignments=9_000, now=now)
     engine.dispose()
+
+
+def show_the_fleet(page: Page, server: RunningServer, folder: Path) -> None:
+    """Show what only many computers make worth a look."""
+    package = FIRST_PACKAGE + 6 * 3600  # for any system
+    for name, address in {
+        "computers": "/computers?q=os+~+windows+and+last_contact+<+7d+and+not+tag+%3D+LYON",
+        "curve": f"/packages/{package}/results/time",
+        "why": f"/packages/{package}/results?class=waiting",
+    }.items():
+        page.goto(f"{server.https}{address}")
+        picture(page, folder, name)
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{server.https}/packages")
+    picture(page, folder, "packages")
 
 
 def picture(page: Page, folder: Path | None, name: str) -> None:
