@@ -4,7 +4,7 @@ Members of groups who were not in contact since the group was given its package 
 they wait as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -123,9 +123,15 @@ def stuck_page(
     shown = select(found).order_by(*order).limit(page_size).offset((page - 1) * page_size)
     rows = session.execute(_described(shown.subquery())).all()
     reasons = _reasons(session, [row[0] for row in rows], now)
-    listed = tuple(StuckRow(*row, reasons.get((row[0], row[3]), "")) for row in rows)
+    listed = tuple(_row(row, reasons) for row in rows)
     total = _count(session, parts) if total is None else total
     return StuckPage(listed, total, page, page_size)
+
+
+def _row(row: Any, reasons: Mapping[tuple[int, int], str]) -> StuckRow:
+    values = row._asdict()
+    place = values["computer_id"], values["package_id"]
+    return StuckRow(**values, reason=reasons.get(place, ""))
 
 
 def _described(shown: Subquery) -> Select[*tuple[Any, ...]]:
@@ -133,12 +139,12 @@ def _described(shown: Subquery) -> Select[*tuple[Any, ...]]:
     package_id = func.coalesce(Assignment.package_id, GroupAssignment.package_id)
     return (
         select(
-            Computer.id,
-            Computer.name,
+            Computer.id.label("computer_id"),
+            Computer.name.label("computer_name"),
             Computer.device_id,
-            Package.id,
-            Package.name,
-            func.coalesce(Assignment.status, WAITING),
+            Package.id.label("package_id"),
+            Package.name.label("package_name"),
+            func.coalesce(Assignment.status, WAITING).label("status"),
             shown.c.since,
             Computer.last_contact,
         )

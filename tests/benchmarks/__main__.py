@@ -1,5 +1,7 @@
 """Every benchmark:  python -m tests.benchmarks [--full] [--rows NAME,NAME...]
 
+A large installation:  python -m tests.benchmarks console|growth --help
+
 Each row of the table is run several times, each time on a server of its own; its figures are the
 medians. Nothing here passes or fails. Progress goes to standard error, the table to standard
 output, everything to the JSON file. CPU times are those of the server's processes, never those of
@@ -10,12 +12,13 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks import console, growth
 from tests.benchmarks.agent import agent
 from tests.benchmarks.anchors import anchors
 from tests.benchmarks.behind_nginx import behind_nginx
@@ -60,9 +63,14 @@ ROWS: dict[str, Row] = {
     "huge": Row(Served(huge), "5 GiB for our agent: 25 GiB of disk", runs=1, by_name_only=True),
 }
 
+#: Of a large installation; each has options of its own, and its exit status says what held.
+SIZES: dict[str, Callable[[list[str]], int]] = {"console": console.main, "growth": growth.main}
+
 
 def main() -> None:
     """Read the options, run, print."""
+    if sys.argv[1:2] and sys.argv[1] in SIZES:
+        sys.exit(SIZES[sys.argv[1]](sys.argv[2:]))
     options = _options()
     figures: list[Figure] = []
     broken: dict[str, str] = {}

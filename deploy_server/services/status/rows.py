@@ -96,13 +96,18 @@ def waiting_members(
         now: what durations count from.
         conditions: over Computer.
     """
-    statement, given = _given(session, through, now)
     has_row = exists().where(
         Assignment.computer_id == Computer.id, Assignment.package_id == package.id
     )
-    return statement.where(
-        not_(has_row), suits(package), *conditions, given.is_not(None)
-    ).subquery()
+    # First, and by itself: mostly it leaves few to be looked up in groups, which costs more.
+    without = (
+        select(Computer.id)
+        .where(not_(has_row), suits(package), *conditions)
+        .cte("without_row", nesting=True)
+        .prefix_with("MATERIALIZED")
+    )
+    statement, given = _given(session, through, now)
+    return statement.join(without, without.c.id == Computer.id).where(given.is_not(None)).subquery()
 
 
 def _given(
@@ -119,10 +124,8 @@ def _given(
     ]
     if dynamic:
         first = case(*dynamic, else_=first)
-    statement = (
-        select(Computer.id.label("computer_id"), first.label("given_id"))
-        .select_from(Computer)
-        .join(static, static.c.computer_id == Computer.id, isouter=bool(dynamic))
+    statement = select(Computer.id.label("computer_id"), first.label("given_id")).join(
+        static, static.c.computer_id == Computer.id, isouter=bool(dynamic)
     )
     return statement, first
 

@@ -10,6 +10,7 @@ from deploy_server.config import ConfigError
 from deploy_server.storage import database
 from deploy_server.storage.database import READ_ONLY, make_engine, session_factory
 from deploy_server.storage.models import ComputerAddress, Counter
+from tests.support.databases import PostgresDatabases
 
 
 def test_a_foreign_key_that_points_nowhere_is_refused(engine: Engine) -> None:
@@ -71,3 +72,17 @@ def test_what_was_loaded_stays_readable_after_the_commit(engine: Engine) -> None
 def test_other_databases_are_refused(url: str) -> None:
     with pytest.raises(ConfigError, match=r"database_url cannot be used.*Give sqlite:"):
         make_engine(url)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", ["", "&options=-c%20statement_timeout%3D7s"])
+def test_postgresql_compiles_nothing(
+    postgres_databases: PostgresDatabases, tmp_path: Path, options: str
+) -> None:
+    with postgres_databases.fresh(tmp_path) as url:
+        engine = make_engine(url + options)
+        with engine.connect() as connection:
+            assert connection.scalar(text("SHOW jit")) == "off"
+            found = connection.scalar(text("SHOW statement_timeout"))
+        engine.dispose()
+    assert found == ("7s" if options else "0")
