@@ -29,13 +29,15 @@ _FIRST_S = 3.0
 #: Positions of the primary that are remembered, to tell when it was where the replica is.
 _REMEMBERED = 600
 
-#: Of a replica that is away or in another network, in the words of libpq; the URL's own win.
+#: Of a replica that is away, in another network, or at a change of tables that holds readers up; in
+#: the words of libpq. The URL's own win.
 _PATIENCE = {
     "connect_timeout": 2,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
+    "options": "-c lock_timeout=1000",
     "application_name": "tranche-lists",
 }
 

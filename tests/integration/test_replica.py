@@ -177,6 +177,23 @@ def test_a_replica_too_far_behind_is_not_read(console: Console, pair: Database) 
         engine.dispose()
 
 
+def test_who_is_held_up_there_is_answered_by_the_primary(
+    pair: Database, reader: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pair.pair.primary.connect(pair.name) as connection:
+        connection.execute("BEGIN")
+        connection.execute("LOCK TABLE computer IN ACCESS EXCLUSIVE MODE")
+        # What is replayed of this transaction begins with its lock, and does not end.
+        connection.execute("INSERT INTO counter (name, value) VALUES ('locked', 1)")
+        pair.pair.primary.execute("CREATE TABLE flushed ()")
+        pair.replica.resume()
+        pair.replica.pause()
+        connection.execute("COMMIT")
+    assert "pc-old" in reader.get("/computers").text
+    assert "lock timeout" in caplog.text
+    pair.replica.resume()
+
+
 def test_a_cookie_that_nobody_gave_means_the_primary(
     console: Console, reader: Browser, read: Callable[[], tuple[int, int]]
 ) -> None:
