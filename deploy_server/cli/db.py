@@ -11,13 +11,14 @@ from deploy_server.cli.common import data_option, now, open_server, say
 from deploy_server.services.audit import sweep_audit
 from deploy_server.services.backup import clear, load_settled
 from deploy_server.services.events import sweep_events
-from deploy_server.services.settings import audit_days
 from deploy_server.services.refusals import sweep_refusals
+from deploy_server.services.settings import audit_days
 from deploy_server.services.status import sweep_results
 from deploy_server.services.sweeping import sweep_orphans
 from deploy_server.services.tidying import remove_unreferenced
 from deploy_server.storage import schema
 from deploy_server.storage.database import make_engine
+from deploy_server.storage.statistics import refresh_statistics
 from deploy_server.storage.stores import fragment_store, upload_store
 
 
@@ -57,6 +58,7 @@ def sweep(data: Path) -> None:
         said += sweep_results(session, now())
         sweep_refusals(session, now())
         said += sweep_audit(session, audit_days(session), now())
+        refresh_statistics(session)
     if removed := upload_store(config).sweep(now()):
         said.append(f"files of uploads that nobody went on with: {removed} removed")
     for sentence in said or ["Nothing to do"]:

@@ -16,10 +16,11 @@ from deploy_server.domain.errors import DeployError
 from deploy_server.services.audit import sweep_audit
 from deploy_server.services.backup import clear, load_settled
 from deploy_server.services.events import sweep_events
-from deploy_server.services.settings import audit_days
 from deploy_server.services.refusals import sweep_refusals
+from deploy_server.services.settings import audit_days
 from deploy_server.services.status import sweep_results
 from deploy_server.services.sweeping import sweep_orphans
+from deploy_server.storage.statistics import refresh_statistics
 from deploy_server.storage.stores import fragment_store
 
 log = logging.getLogger(__name__)
@@ -94,5 +95,6 @@ def _sweep(data: Path) -> None:
         said += sweep_results(session, now())
         sweep_refusals(session, now())
         said += sweep_audit(session, audit_days(session), now())
+        refresh_statistics(session)
         for sentence in said:
             log.info("%s", sentence)
