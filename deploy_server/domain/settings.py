@@ -238,6 +238,14 @@ OPTIONS = (
         scopes=(GLOBAL,),
     ),
     Option(
+        "SECURITY_PASSWORD_MIN_CHAR",
+        "8",
+        "How long new passwords of people must be; those that are guessed first are never taken.",
+        minimum=8,
+        maximum=16,
+        scopes=(GLOBAL,),
+    ),
+    Option(
         "AUTO_DUPLICATE_LVL",
         "7",
         "What look-alikes must all share: 1 name, 2 serial number, 4 network card, 8 model, added"

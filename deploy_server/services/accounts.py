@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import Conflict, NotFound, SpecError
 from deploy_server.services import audit
+from deploy_server.services.settings import get_setting
 from deploy_server.storage.models import LoginSource, User
 from deploy_server.storage.types import fold
 
@@ -121,7 +122,7 @@ def add_user(
     user = User(
         name=name,
         name_key=fold(name),
-        password_hash=hash_password(password, name),
+        password_hash=hash_password(password, name, shortest(session)),
         role=_checked_role(role),
         tags=_checked_tags(tags),
         created_at=now,
@@ -199,7 +200,7 @@ def set_password(session: Session, name: str, password: str, *, now: datetime) -
         SpecError: field `password`.
     """
     user = get_user(session, name)
-    user.password_hash = hash_password(password, user.name)
+    user.password_hash = hash_password(password, user.name, shortest(session))
     user.session_epoch += 1
     _unlock(session, user)
     audit.record(session, "user.password", user.name, now=now)
@@ -220,13 +221,18 @@ def matches(stored: str | None, password: str) -> bool:
     return stored is not None
 
 
-def hash_password(password: str, name: str) -> str:
-    """The hash to store.
+def shortest(session: Session) -> int:
+    """How many characters a new password must have."""
+    return max(PASSWORD_MIN, int(get_setting(session, "SECURITY_PASSWORD_MIN_CHAR").value))
+
+
+def hash_password(password: str, name: str, least: int = PASSWORD_MIN) -> str:
+    """The hash to store of a password with `least` characters or more.
 
     Raises:
         SpecError: the password is too short, too long, or the name.
     """
-    return _HASHER.hash(_checked_password(password, name))
+    return _HASHER.hash(_checked_password(password, name, least))
 
 
 def make_password() -> str:
@@ -256,12 +262,12 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _checked_password(password: str, name: str) -> str:
+def _checked_password(password: str, name: str, least: int = PASSWORD_MIN) -> str:
     text = _normal(password)
-    if len(text) < PASSWORD_MIN:
+    if len(text) < least:
         raise SpecError(
             "password",
-            f"the password has {len(text)} characters, it needs {PASSWORD_MIN}",
+            f"the password has {len(text)} characters, it needs {least}",
             "Take a longer one; a few words in a row are good",
         )
     if len(text) > _PASSWORD_MAX:

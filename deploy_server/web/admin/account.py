@@ -90,5 +90,5 @@ def _page(problems: dict[str, str]) -> str:
         problems=problems,
         sessions=sessions.list_sessions(session, user, now),
         rights=[right.value for right in rights if right is not Right.PUBLIC],
-        shortest=accounts.PASSWORD_MIN,
+        shortest=accounts.shortest(session),
     )

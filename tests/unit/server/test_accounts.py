@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import Conflict, NotFound, SpecError
 from deploy_server.services import accounts, audit, logins
+from deploy_server.services.settings import set_setting
 from deploy_server.storage.models import User
 from tests.support.clock import START
 
@@ -287,3 +288,17 @@ def test_what_is_tried_first_is_no_password() -> None:
         assert refused.value.field == "password"
     for password in GOOD:
         accounts.check_new("Marie", password)
+
+
+def test_how_long_a_password_must_be_is_a_setting(admin: Session) -> None:
+    set_setting(admin, "SECURITY_PASSWORD_MIN_CHAR", "14", actor="admin", now=START)
+    for change in (accounts.add_user, accounts.set_password):
+        more = ("viewer",) if change is accounts.add_user else ()
+        name = "Jan" if more else "Åsa"
+        with pytest.raises(SpecError, match="it needs 14") as refused:
+            change(admin, name, "correct horse", *more, now=START)  # type: ignore[operator]
+        assert refused.value.field == "password"
+        change(admin, name, "correct horses", *more, now=START)  # type: ignore[operator]
+    with pytest.raises(SpecError):
+        set_setting(admin, "SECURITY_PASSWORD_MIN_CHAR", "7", actor="admin", now=START)
+    accounts.set_password(admin, "Åsa", accounts.make_password(), now=START)
