@@ -23,7 +23,12 @@ PACKAGE = FIRST_PACKAGE + 3600
 PAGES = (
     "/",
     "/packages",
+    "/packages?os=windows&having=error&sort=total&desc=1",
     f"/packages/{PACKAGE}",
+    f"/packages/{PACKAGE}/activate",
+    f"/packages/{PACKAGE}/stop",
+    f"/packages/delete?package={PACKAGE}",
+    f"/activations/end?package={PACKAGE}",
     f"/packages/{PACKAGE}/results",
     f"/packages/{PACKAGE}/edit",
     "/packages/build",
