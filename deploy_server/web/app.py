@@ -15,6 +15,7 @@ from sqlalchemy import NullPool
 from deploy_server.config import FACES, ServerConfig
 from deploy_server.services.contact import Sightings
 from deploy_server.storage.database import make_engine, session_factory
+from deploy_server.storage.fragments import FragmentStore
 from deploy_server.storage.readers import Readers
 from deploy_server.storage.stores import fragment_store
 from deploy_server.storage.turns import Writer
@@ -26,6 +27,7 @@ from deploy_server.web.health import init_health
 from deploy_server.web.metrics import init_metrics
 from deploy_server.web.observing import Observed, Watch
 from deploy_server.web.services import Scheme, Services, system_clock
+from deploy_server.web.shortcuts.bucket import BucketShortcut
 from deploy_server.web.shortcuts.files import FileShortcut
 from deploy_server.web.shortcuts.refusing import Refusals
 from deploy_server.web.shortcuts.wire import WireShortcut
@@ -96,7 +98,7 @@ def create_app(
     if "comm" in wanted:
         app.shortcuts += (WireShortcut(wire, _contact_threads(config), watch),)
     if "files" in wanted:
-        app.shortcuts += (FileShortcut(store, watch),)
+        app.shortcuts += (_files(config, store, watch),)
     _add_faces(app, wanted, scheme)
     if "admin" in wanted:
         from deploy_server.web.replica import init_replica
@@ -135,6 +137,12 @@ def _wire(
         is_plain=scheme == "http",
         message_max=config.max_message_bytes,
     )
+
+
+def _files(config: ServerConfig, store: FragmentStore, watch: Watch) -> Shortcut:
+    if config.bucket is None:
+        return FileShortcut(store, watch)
+    return BucketShortcut(store, watch, config.threads)
 
 
 def _contact_threads(config: ServerConfig) -> int:

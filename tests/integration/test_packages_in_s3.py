@@ -194,15 +194,25 @@ def test_a_bucket_that_is_away(
     first: RunningServer, tmp_path: Path, store: object_store.ObjectStore
 ) -> None:
     """Contacts are answered; whoever wants a fragment is told when to come again."""
-    tree = tar_gz(tmp_path / "a.tar.gz", {"a": "a"})
+    noise = random.Random(1).randbytes(5 * MIB)
+    tree = tar_gz(tmp_path / "a.tar.gz", {"a": noise})
     left = str(tmp_path / "left")
     with first.without_latencies():
-        package = first.publish("X", "--action", "store", "--path", left, "--file", tree)
+        one = ("--fragments", "1")
+        package = first.publish("X", "--action", "store", "--path", left, "--file", tree, *one)
         agent = TrancheAgent(tmp_path / "agent", first.https, first.ca_file)
         agent.once()
         first.assign(package, agent.device_id)
         fragment = f"{first.http}/download/{package}/{package}-1"
-        assert requests.get(fragment).content == tree.read_bytes()
+        answer = requests.get(fragment)
+        assert answer.content == tree.read_bytes()
+        assert answer.headers["Content-Length"] == str(tree.stat().st_size)
+        assert answer.headers["Cache-Control"] == "max-age=3600"
+        part = requests.get(fragment, headers={"Range": "bytes=-10"})
+        assert (part.status_code, part.content) == (206, tree.read_bytes()[-10:])
+        listed = requests.get(f"{first.http}/download/{package}/fragments.sha256").text
+        assert listed == f"{hashlib.sha256(tree.read_bytes()).hexdigest()}  {package}-1\n"
+        assert requests.get(fragment[:-1] + "2").status_code == 404
         assert first.get("/readyz").read() == b"database: ok\npackages: ok\nstorage: ok\n"
         store.stop()
         answer = requests.get(fragment)
@@ -223,4 +233,4 @@ def test_a_bucket_that_is_away(
         # It starts without its bucket, too.
         first.start()
         assert first.get("/healthz").status == 200
-        assert "cannot be reached" in first.log.read_text()
+        wait_until(lambda: "Left for tomorrow" in first.log.read_text(), "it says so")

@@ -164,11 +164,10 @@ class Gateway:
             environ = make_environ(exchange.scope, body)
             answer = await self._in_thread(context, ask, self._app, environ)
             exchange.request_id = environ.get("tranche.request_id", "")
-            try:
+            if answer.rest is not None:
+                await self._send_long(exchange, answer, body, context)
+            else:
                 await self._send(exchange, answer, body, context)
-            finally:
-                if answer.rest is not None:
-                    await self._in_thread(context, answer.close)
         except BodyBroken:
             body.is_complete = True
             await self._refuse(exchange, body, 400, "The request broke off. Send it again.")
@@ -210,6 +209,9 @@ class Gateway:
                 short.queue(self._left_pool.submit, partial(self._arrivals.add, arriving))
                 opened = await arriving
         exchange.request_id = opened.request_id
+        if opened.rest is not None:
+            await self._send_long(exchange, opened, body, contextvars.copy_context())
+            return
         if self._is_retiring:
             opened.headers.append((b"connection", b"close"))
         if opened.file is None:
@@ -217,6 +219,14 @@ class Gateway:
         else:
             await exchange.begin(opened.status, opened.headers)
             await exchange.send_file(opened.file)
+
+    async def _send_long(
+        self, exchange: Exchange, answer: Answer, body: Body, context: contextvars.Context
+    ) -> None:
+        try:
+            await self._send(exchange, answer, body, context)
+        finally:
+            await self._in_thread(context, answer.close)
 
     async def _send(
         self, exchange: Exchange, answer: Answer, body: Body, context: contextvars.Context

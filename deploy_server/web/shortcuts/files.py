@@ -40,15 +40,10 @@ class FileShortcut:
 
     def takes(self, scope: Scope, length: int) -> bool:
         """Whether a request is for here; `length` of its body, in bytes."""
-        path: str = scope["path"]
-        if scope["method"] != "GET" or length or not path.startswith(_FOLDER):
+        asked = asked_for(scope, length)
+        if asked is None or asked[2] is INFO:
             return False
-        package, _, name = path.removeprefix(_FOLDER).partition("/")
-        return (
-            kind_of(package, name) not in (None, INFO)
-            and not header(scope, b"range")
-            and self._store.path(int(package), name) is not None
-        )
+        return self._store.path(asked[0], asked[1]) is not None
 
     def is_long(self, _body: bytes) -> bool:
         """Whether it takes long to read; there is nothing to read."""
@@ -79,12 +74,30 @@ class FileShortcut:
             size = path.stat().st_size
             if size <= _AT_ONCE:
                 data = path.read_bytes()
-                return answer(200, data, _headers(kind), ""), len(data)
-        made = Answer(200, [(b"content-length", b"%d" % size), *_headers(kind)])
+                return answer(200, data, headers_of(kind), ""), len(data)
+        made = Answer(200, [(b"content-length", b"%d" % size), *headers_of(kind)])
         made.file = str(path)
         return made, size
 
 
+def asked_for(scope: Scope, length: int) -> tuple[int, str, FileKind] | None:
+    """Return package, name and kind of the whole file that is asked for; None for other requests.
+
+    Args:
+        scope: of the request.
+        length: of its body, in bytes.
+    """
+    path: str = scope["path"]
+    if scope["method"] != "GET" or length or not path.startswith(_FOLDER):
+        return None
+    package, _, name = path.removeprefix(_FOLDER).partition("/")
+    kind = kind_of(package, name)
+    if kind is None or header(scope, b"range"):
+        return None
+    return int(package), name, kind
+
+
 @cache
-def _headers(kind: FileKind) -> Headers:
+def headers_of(kind: FileKind) -> Headers:
+    """Return the headers of every answer with such a file."""
     return [(name.lower().encode(), each.encode()) for name, each in kind.headers()]
