@@ -75,8 +75,19 @@ def version_of(user_agent: str) -> str:
 
 def fits(pattern: str, user_agent: str) -> bool:
     """Return whether a User-Agent fits a pattern with `*`; capitals count."""
-    text = ".*".join(map(re.escape, pattern.split("*")))
-    return re.fullmatch(text, user_agent, re.DOTALL) is not None
+    first, *others = pattern.split("*")
+    if not others:
+        return user_agent == pattern
+    # Not with `re`: an agent may call itself so that it tries for hours where each `*` ends.
+    *middle, last = others
+    end = len(first)
+    for piece in middle:
+        found = user_agent.find(piece, end)
+        if found < 0:
+            return False
+        end = found + len(piece)
+    fits_ends = user_agent.startswith(first) and user_agent.endswith(last)
+    return fits_ends and end <= len(user_agent) - len(last)
 
 
 def lines_of(text: str) -> list[str]:

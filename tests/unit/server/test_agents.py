@@ -1,5 +1,8 @@
 """Who is served by name and version; rules are read, and anything else is named."""
 
+import re
+from itertools import product
+
 import pytest
 
 from deploy_server.domain.agents import fits, parse_rules, refusal, version_of
@@ -62,6 +65,18 @@ def test_only_listed_ones() -> None:
     assert found == {OCS: False, OURS: True}
     assert fits("a*b", "a\nxb")
     assert not fits("a.b", "axb")
+
+
+@pytest.mark.parametrize("pattern", ["ab", "*", "a*", "*a", "a*a", "*a*b*", "ab*ba", "**b", "a*b*"])
+def test_a_star_stands_for_anything(pattern: str) -> None:
+    meant = re.compile(pattern.replace("*", ".*"))
+    agents = ("".join(each) for length in range(5) for each in product("ab", repeat=length))
+    for agent in agents:
+        assert fits(pattern, agent) == bool(meant.fullmatch(agent)), agent
+
+
+def test_no_name_of_an_agent_takes_long() -> None:
+    assert not fits("*a*a*a*a*a*b", "a" * 8000)
 
 
 def test_by_default_everybody_is_served() -> None:
