@@ -1,7 +1,7 @@
 """Stopping a package: whom it reaches, what the agents say of it afterwards, the way back."""
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -111,8 +111,9 @@ def _cleared() -> tuple[Cleared, datetime]:
     kinds: dict[str, Cleared] = {"waiting": "waiting", "success": "success"}
     what = kinds.get(named)
     moment: datetime | None = None
-    with suppress(ValueError):
-        moment = datetime.fromisoformat(request.form.get("at", ""))
-    if what is None or moment is None or moment.tzinfo is None:
+    with suppress(ValueError, OverflowError):
+        sent = datetime.fromisoformat(request.form.get("at", ""))
+        moment = sent.astimezone(UTC) if sent.tzinfo else None
+    if what is None or moment is None:
         raise NotFound("that names nothing that was cleared", "Look at the package's results")
     return what, moment

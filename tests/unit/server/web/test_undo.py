@@ -93,7 +93,8 @@ def test_a_stop_is_taken_back_where_nobody_was_told(admin: Browser, console: Con
 @pytest.mark.parametrize(
     "fields",
     [{}, {"what": "waiting"}, {"what": "error", "at": "2026-11-21T10:00:00Z"},
-     {"what": "waiting", "at": "2026-11-21T10:00:00"}, {"what": "waiting", "at": "x"}],
+     {"what": "waiting", "at": "2026-11-21T10:00:00"}, {"what": "waiting", "at": "x"},
+     {"what": "waiting", "at": "0001-01-01T00:00:00+23:59"}],
 )  # fmt: skip
 def test_a_way_back_that_nobody_offered(
     admin: Browser, console: Console, fields: dict[str, str]
