@@ -3,7 +3,7 @@
 from deploy_server.cli.package.activate import activate, activations, deactivate
 from deploy_server.cli.package.build import build, edit
 from deploy_server.cli.package.group import package
-from deploy_server.cli.package.show import delete, export, lint, list_command, show
+from deploy_server.cli.package.show import delete, export, hide, lint, list_command, show
 
 __all__ = [
     "activate",
@@ -13,6 +13,7 @@ __all__ = [
     "delete",
     "edit",
     "export",
+    "hide",
     "lint",
     "list_command",
     "package",

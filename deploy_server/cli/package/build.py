@@ -31,9 +31,10 @@ from deploy_server.storage.models import Package
 @click.option("--os", required=True, metavar="linux|windows|macos|any")
 @click.option("--action", required=True, metavar="launch|execute|store")
 @spec_options
+@click.option("--hidden", is_flag=True, help="Only administrators see it in the console.")
 @data_option
 @json_option
-def build(data: Path, as_json: bool, name: str, **options: Any) -> None:
+def build(data: Path, as_json: bool, name: str, hidden: bool, **options: Any) -> None:
     """Build a package; prints its id."""
     action, file = options["action"], options["file"]
     fields = {"name": name, **fields_of(options, action)}
@@ -50,6 +51,7 @@ def build(data: Path, as_json: bool, name: str, **options: Any) -> None:
                 file_name=_name_of(file),
                 max_bytes=config.max_package_bytes,
                 progress=progress,
+                hidden=hidden,
             )
         automatic = is_automatic(session)
         became = activate_built(config, session, store, built) if automatic else []

@@ -1,4 +1,4 @@
-"""`deploy-server package list`, `show`, `delete`, `export` and `lint`."""
+"""`deploy-server package list`, `show`, `hide`, `delete`, `export` and `lint`."""
 
 import os
 import sys
@@ -28,6 +28,7 @@ from deploy_server.cli.package.group import open_store, package
 from deploy_server.services import packages, status
 from deploy_server.services.activation import list_activations
 from deploy_server.services.describing import describe_package
+from deploy_server.services.hiding import set_hidden
 from deploy_server.services.linting import lint as findings_in
 from deploy_server.storage.models import Activation
 
@@ -78,6 +79,18 @@ def show(data: Path, package_id: str, as_json: bool) -> None:
     described |= described.pop("options")
     for name in described:
         click.echo(f"{name.replace('_', ' ')}:  {plain(_cell(described, name))}")
+
+
+@package.command()
+@click.argument("package_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--undo", is_flag=True, help="Show them to everybody again.")
+@data_option
+def hide(data: Path, package_ids: tuple[str, ...], undo: bool) -> None:
+    """Hide packages from operators and viewers of the console; computers notice nothing."""
+    with open_session(data) as session, session.begin():
+        ids = [packages.get_package(session, each).id for each in package_ids]
+        changed = set_hidden(session, ids, not undo, now=now(), actor=actor())
+    say(f"{'Showed' if undo else 'Hid'} {counted(len(changed), 'package')}")
 
 
 @package.command()

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -145,14 +146,15 @@ class Preview:
 def index() -> ResponseReturnValue:
     """Choose packages and computers."""
     order = Order.sent(request.args)
-    package = request.args.get("package", type=row_id)
-    if package and not order.activations:
-        rows = activation.list_activations(db.session(), package)
-        if len(rows) == 1:
-            values = MultiDict(request.args)
-            values.add("activation", str(rows[0].id))
-            order = Order.sent(values)
-    return _page(order, package)
+    packages = request.args.getlist("package", type=row_id)
+    if packages and not order.activations:
+        values = MultiDict(request.args)
+        for each in packages:
+            rows = activation.list_activations(db.session(), each)
+            if len(rows) == 1:  # of several sites somebody chooses
+                values.add("activation", str(rows[0].id))
+        order = Order.sent(values)
+    return _page(order, packages)
 
 
 @blueprint.post("/preview")
@@ -269,9 +271,10 @@ def _afterwards(order: Order, done: list[Activation]) -> str:
     return url_for("console.packages.index")
 
 
-def _page(order: Order, package: int | None = None, moved: str = "") -> str:
+def _page(order: Order, packages: Sequence[int] = (), moved: str = "") -> str:
     session, perimeter = db.session(), person().perimeter
-    rows = activation.list_activations(session, package)
+    rows = [row for each in packages for row in activation.list_activations(session, each)]
+    rows = rows if packages else activation.list_activations(session)
     # Loaded at once; else each row of the page would ask for its own.
     ids = {each.package_id for each in rows}
     session.scalars(select(Package).where(Package.id.in_(ids))).all()

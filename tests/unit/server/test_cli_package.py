@@ -211,6 +211,16 @@ def test_delete(cli: Cli) -> None:
     assert not (cli.data / "download" / ids[0]).exists()
 
 
+def test_hidden_ones(cli: Cli) -> None:
+    quiet, loud = build(cli, *COMMAND, "--hidden"), build(cli, "Loud", *COMMAND[1:])
+    assert shown(cli, quiet)["hidden_at"]
+    assert shown(cli, loud)["hidden_at"] is None
+    assert "Hid 1 package" in cli("package", "hide", quiet, loud).err
+    assert "Showed 2 packages" in cli("package", "hide", "--undo", quiet, loud).err
+    assert shown(cli, quiet)["hidden_at"] is None
+    assert "Look at" in cli.refused("package", "hide", "7")
+
+
 def test_export_and_lint(cli: Cli, archive: Path, tmp_path: Path) -> None:
     package_id = build(cli, *LAUNCH, "--file", archive, "--fragments", "3")
     out = tmp_path / "out.zip"

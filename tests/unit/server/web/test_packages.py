@@ -229,6 +229,21 @@ def test_the_list_is_exported_as_it_is_filtered(admin: Browser, console: Console
     assert f"packages/csv?{asked}" in admin.get(f"/packages?{asked.replace('&amp;', '&')}").text
 
 
+def test_ticked_packages_are_deployed_together(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        one, two, other = (make_activation(session, make_package(session)) for _ in range(3))
+        sites = make_package(session)
+        for number in range(2):
+            make_activation(session, sites, fragment_url=f"site{number}.example.org/d")
+        bare = make_package(session)
+    ids = (one.package_id, two.package_id, sites.id, bare.id)
+    page = admin.get("/deploy?" + "&".join(f"package={each}" for each in ids)).text
+    listed = re.findall(r'name="activation" value="(\d+)"( checked)?', page)
+    assert len(listed) == 4
+    assert str(other.id) not in dict(listed)
+    assert [number for number, ticked in listed if ticked] == [str(one.id), str(two.id)]
+
+
 def test_each_person_chooses_the_columns(admin: Browser, console: Console) -> None:
     with console.session() as session:
         make_activation(session, make_package(session, id=900_000_007, name="x", created_by="eve"))
