@@ -6,13 +6,18 @@ or the replica takes for the time does not matter.
 """
 
 import logging
+import os
+import socket
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
+from weakref import WeakSet
 
-from sqlalchemy import Engine, Row, create_engine, make_url, text
+from sqlalchemy import Engine, Row, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from deploy_server.config import ConfigError
@@ -104,6 +109,9 @@ class Replica:
         self._state = State("nobody has asked it yet", None, 0, time.monotonic())
         self._was_usable = True
         self._measured, self._closing = threading.Event(), threading.Event()
+        self._asked_at: float | None = None
+        self._open: WeakSet[Any] = WeakSet()
+        event.listen(self.engine, "connect", lambda connection, _: self._open.add(connection))
         self._thread: threading.Thread | None = None
 
     def state(self) -> State:
@@ -113,10 +121,12 @@ class Replica:
                 self._thread = threading.Thread(target=self._measure, name="replica", daemon=True)
                 self._thread.start()
         self._measured.wait(_FIRST_S)
-        found = self._state
+        found, since = self._state, self._asked_at
         if not found.trouble and time.monotonic() - found.at > STALE_S:
             found = replace(found, trouble="it does not answer", lag=None)
             self._tell(found)
+        if since is not None and time.monotonic() - since > STALE_S:
+            self._hang_up()
         return found
 
     def reached(self, position: int) -> bool:
@@ -153,10 +163,13 @@ class Replica:
         except SQLAlchemyError as error:
             return State(f"the primary does not answer: {_said(error)}", None, 0, at)
         self._seen.append((primary.position, primary.moment))
+        self._asked_at = time.monotonic()
         try:
             replica = _ask(self.engine, _REPLICA)
         except SQLAlchemyError as error:
             return State(_said(error), None, 0, at)
+        finally:
+            self._asked_at = None
         if not replica.follows:
             return State("it is no replica: it follows no other server", None, 0, at)
         if (replica.name, replica.cluster) != (primary.name, primary.cluster):
@@ -175,6 +188,17 @@ class Replica:
         lag = max(primary.moment - max(moments), timedelta())
         trouble = f"it is {lag.total_seconds():.0f} s behind" if lag > self._max_lag else ""
         return State(trouble, lag, position, at)
+
+    def _hang_up(self) -> None:
+        """End all connections: whoever waits there for ever is then answered by the primary."""
+        self._asked_at = None
+        for connection in list(self._open):
+            # Another thread waits in it, so it cannot be closed from here.
+            with (
+                suppress(OSError, self.engine.dialect.loaded_dbapi.Error),
+                socket.socket(fileno=os.dup(connection.fileno())) as own,
+            ):
+                own.shutdown(socket.SHUT_RDWR)
 
     def _set(self, state: State) -> None:
         self._state = state

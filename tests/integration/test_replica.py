@@ -1,11 +1,17 @@
 """Lists are read from a streaming replica, and nobody is told a wrong number without a word."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy_server.storage import replica as storage
 from deploy_server.storage.database import make_engine
 from deploy_server.storage.replica import Replica
 from deploy_server.web import replica as web
@@ -142,7 +148,16 @@ def test_a_page_says_when_it_was_true(
     monkeypatch.setattr(web, "SHOWN_S", 1.5)
     with console.session() as session:
         make.make_computer(session, name="pc-new")
-    wait_until(lambda: AS_OF in reader.get("/computers").text, "the page says so")
+    found = web.replica_of(console.app)
+    assert found is not None
+    since, late = time.monotonic(), timedelta(seconds=web.SHOWN_S)
+
+    def is_late() -> bool:
+        state = found.state()
+        return state.at > since and state.lag is not None and state.lag > late
+
+    wait_until(is_late, "it was measured")
+    assert AS_OF in reader.get("/computers").text
     read()
     page = reader.get("/computers")
     assert "pc-new" not in page.text
@@ -192,6 +207,30 @@ def test_who_is_held_up_there_is_answered_by_the_primary(
     assert "pc-old" in reader.get("/computers").text
     assert "lock timeout" in caplog.text
     pair.replica.resume()
+
+
+def test_a_replica_that_hangs_holds_nobody_up(
+    console: Console, pair: Database, reader: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "STALE_S", 1.2)
+    found = web.replica_of(console.app)
+    assert found is not None
+    server = psutil.Process(pair.replica.pid)
+    stopped = [server, *server.children(recursive=True)]
+    for process in stopped:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(reader.get, "/computers")
+            wait_until(lambda: found.state().trouble, "somebody notices")
+            wait_until(lambda: found.state() and waiting.done(), "the page is answered", seconds=20)
+            assert "pc-old" in waiting.result().text
+    finally:
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+    wait_until(lambda: not found.state().trouble, "it is read again")
 
 
 def test_a_cookie_that_nobody_gave_means_the_primary(
