@@ -92,8 +92,13 @@ def _computers(sizes: Sizes) -> Iterator[Page]:
         yield Page(f"search os ~ windows by {sort}, page 100", path)
     for tab in ("deployments", "inventory", "software", "history", "groups", "settings"):
         yield Page(f"computer, {tab}", _path("/computers/4711", tab=tab))
-    for likeness in ("serial", "mac", "name"):
+    for likeness in ("serial", "mac", "name", "chosen"):
         yield Page(f"duplicates by {likeness}", _path("/computers/duplicates", by=likeness))
+
+    for which, expression in (("a search", "os ~ windows"), ("everybody", "")):
+        path = _path("/computers/unassign", q=expression, whole=1)
+        yield Page(f"packages to take back, {which}", path)
+    yield Page("refused agents", "/computers/refused")
 
 
 def _packages(sizes: Sizes) -> Iterator[Page]:
