@@ -11,10 +11,11 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from deploy_server.cli.common import data_option, now, open_server
-from deploy_server.config import FACES, LOG_FORMATS
+from deploy_server.config import FACES, LOG_FORMATS, ServerConfig
 from deploy_server.domain.errors import DeployError
 from deploy_server.services.audit import sweep_audit
 from deploy_server.services.backup import clear, load_settled
+from deploy_server.services.backup.switching import AREA
 from deploy_server.services.events import sweep_events
 from deploy_server.services.refusals import sweep_refusals
 from deploy_server.services.settings import audit_days
@@ -44,7 +45,7 @@ def run(data: Path, faces: str | None, **options: Any) -> None:
     given = {name: value for name, value in options.items() if value is not None}
     if faces is not None:
         given["faces"] = tuple(part.strip() for part in faces.split(",") if part.strip())
-    config = dataclasses.replace(load_settled(data), **given)
+    config = dataclasses.replace(settled(data), **given)
     # Flask and granian take a third of a second to import, which other commands do not need.
     from deploy_server.serving.activity import log_activity_to
     from deploy_server.serving.logs import log_to_stderr
@@ -76,8 +77,19 @@ def sweep_once(data: Path, log_format: str) -> None:
         log.error("Left for tomorrow: %s", error)
 
 
+def settled(data: Path) -> ServerConfig:
+    """The configuration of a directory in which no restoration is half done any more."""
+    if (data / AREA).exists():
+        # What that takes may have to do with a bucket. Where it fails, it fails here again.
+        program = "import sys; from pathlib import Path; from deploy_server.services import backup"
+        call = "backup.load_settled(Path(sys.argv[1]))"
+        command = [sys.executable, "-c", f"{program}; {call}", str(data)]
+        subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
+    return load_settled(data)
+
+
 def _apart(data: Path, log_format: str) -> None:
-    """Let a process of its own do it, and do not wait for that.
+    """Let a process of its own put things in order, and do not wait for that.
 
     What talks to a bucket has threads, and the parent of all workers must have none.
     """
