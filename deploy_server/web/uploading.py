@@ -87,14 +87,19 @@ def sent_file(values: dict[str, str]) -> Upload | None:
     return upload
 
 
+def let_go(upload: Upload) -> None:
+    """Remove an upload of which a package was made: whatever becomes of it, that is done."""
+    with suppress(StorageError):  # then it goes when it is old
+        uploads().delete(upload)
+
+
 def abandon(_error: BaseException | None = None) -> None:
     """Remove what came inside a form that was refused; for the end of a request."""
     if "receiving" in g:
         upload, file = g.pop("receiving")
         with suppress(OSError, StorageError):  # who refused the rest refuses what is in the buffer
             file.close()
-        with suppress(StorageError):  # then it goes when it is old
-            uploads().delete(upload)
+        let_go(upload)
 
 
 def pieces_of_body() -> Iterator[bytes]:

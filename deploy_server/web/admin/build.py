@@ -30,7 +30,7 @@ from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import large_body, person
 from deploy_server.web.services import services
 from deploy_server.web.summary import Summary, summarise
-from deploy_server.web.uploading import sent_file, uploads
+from deploy_server.web.uploading import let_go, sent_file, uploads
 
 #: The name of a script, which stands at the top of its archive.
 _SCRIPT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,60}\Z", re.ASCII)
@@ -171,7 +171,7 @@ def _build(sent: BuildForm, spec: PackageSpec, upload: Upload | None) -> Package
             max_bytes=services().config.max_package_bytes,
             hidden=hidden,
         )
-    uploads().delete(upload)
+    let_go(upload)
     return package
 
 

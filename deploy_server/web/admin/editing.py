@@ -23,7 +23,7 @@ from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import large_body, person
 from deploy_server.web.services import services
 from deploy_server.web.summary import Summary, summarise
-from deploy_server.web.uploading import sent_file, uploads
+from deploy_server.web.uploading import let_go, sent_file, uploads
 
 blueprint = Blueprint("editing", __name__, url_prefix="/packages/<int:package_id>")
 
@@ -142,7 +142,7 @@ def _save(
             session, store, package_id, spec, source, file_name=upload.name, length=upload.length,
             **about,
         )  # fmt: skip
-    uploads().delete(upload)
+    let_go(upload)
     return made
 
 
@@ -152,7 +152,7 @@ def _file(package: Package, upload: Upload | None) -> Iterator[BinaryIO | None]:
     if upload is not None:
         with uploads().open(upload) as source:
             yield source
-        uploads().delete(upload)
+        let_go(upload)
     elif package.fragments and package.fragment_size:
         plan = FragmentPlan(package.size, package.fragment_size)
         with services().store.reader(package.id, plan) as source:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from deploy_agent.wire.info import parse_info
+from deploy_server.domain.errors import StorageError
 from deploy_server.services.activation import Check
 from deploy_server.storage.fragments import LocalFragmentStore
 from deploy_server.storage.models import Activation, Package, User
@@ -315,3 +316,19 @@ def test_a_file_over_the_limit_is_refused_before_it_is_read(
     assert answer.status_code == 413
     assert "max_package_bytes" in answer.text
     assert list(console.config.uploads.glob("*")) == []
+
+
+def test_an_upload_that_stays_behind_does_not_undo_what_was_built(
+    console: Console, admin: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_store: UploadStore, _upload: object) -> None:
+        raise StorageError("the upload cannot be removed")
+
+    monkeypatch.setattr(UploadStore, "delete", away)
+    built = build(admin, file=file())
+    assert built.status_code == 302, built.text
+    edited = admin.post(f"{built.location}/edit", {**GOOD, "file": file(), "do": "save"})
+    assert edited.status_code == 302, edited.text
+    copied = admin.post(f"{built.location}/copy", {**GOOD, "name": "copy", "file": file()})
+    assert copied.status_code == 302, copied.text
+    assert {each.revision for each in packages(console)} == {1, 2}
