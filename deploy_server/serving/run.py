@@ -52,7 +52,7 @@ def serve(
     """
     _check(config)
     with _only_one(config), contextlib.ExitStack() as stack:
-        for left_behind in config.run.glob("tls-*.pem"):
+        for left_behind in (*config.run.glob("tls-*.pem"), *config.run.glob("building-*")):
             left_behind.unlink()
         ports = _listen(config, stack)
         config = _with_ports(config, ports)

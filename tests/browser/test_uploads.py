@@ -148,7 +148,7 @@ def test_an_upload_outlives_a_broken_line_and_a_restart(
     expect(text).to_contain_text("compared with your file", timeout=LONG_MS)
     assert line.passed < archive.stat().st_size + 40 * MIB, "it began anew"
 
-    page.get_by_role("button", name="Build only").click()
+    page.get_by_role("button", name="Build only").click(timeout=LONG_MS)
     expect(page.get_by_role("heading", name="Large")).to_be_visible(timeout=LONG_MS)
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     expect(page.get_by_role("main")).to_contain_text(digest)

@@ -26,6 +26,7 @@ from deploy_server.web.database import db
 from deploy_server.web.formats import sentence
 from deploy_server.web.forms import DIGESTS, BuildForm, by_field
 from deploy_server.web.pages import row_id
+from deploy_server.web.progress import told
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import large_body, person
 from deploy_server.web.services import services
@@ -158,7 +159,7 @@ def _build(sent: BuildForm, spec: PackageSpec, upload: Upload | None) -> Package
     session, hidden = db.session(), bool(sent.values["hidden"])
     if upload is None:
         return build_package(session, store, spec, None, now=now, actor=who, hidden=hidden)
-    with uploads().open(upload) as source:
+    with uploads().open(upload) as source, told(upload) as progress:
         package = build_package(
             session,
             store,
@@ -170,6 +171,7 @@ def _build(sent: BuildForm, spec: PackageSpec, upload: Upload | None) -> Package
             length=upload.length,
             max_bytes=services().config.max_package_bytes,
             hidden=hidden,
+            progress=progress,
         )
     let_go(upload)
     return package

@@ -19,6 +19,7 @@ from deploy_server.web.admin.build import after_build, download_settings, warn_o
 from deploy_server.web.database import db
 from deploy_server.web.formats import sentence
 from deploy_server.web.forms import DEFAULTS, DIGESTS, BuildForm, by_field
+from deploy_server.web.progress import told
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import large_body, person
 from deploy_server.web.services import services
@@ -137,10 +138,10 @@ def _save(
             )
     if upload is None:
         return packages.edit_package(session, store, package_id, spec, **about)
-    with uploads().open(upload) as source:
+    with uploads().open(upload) as source, told(upload) as progress:
         made = packages.edit_package(
             session, store, package_id, spec, source, file_name=upload.name, length=upload.length,
-            **about,
+            progress=progress, **about,
         )  # fmt: skip
     let_go(upload)
     return made

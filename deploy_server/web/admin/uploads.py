@@ -1,7 +1,8 @@
 """Uploads as a resource: begin one, send bytes from an offset, ask how far it is.
 
 POST /uploads with name and length gives its address; PUT there with `Upload-Offset` and the bytes;
-a broken connection keeps what arrived, GET tells the offset to go on from. `Upload-Digest` has the
+a broken connection keeps what arrived, GET tells the offset to go on from, and while a package is
+built of it, how many bytes were. `Upload-Digest` has the
 SHA-256 of the bytes from an offset to the end of what is sent: it is compared with what lies on the
 disk then, and what is wrong is not kept.
 
@@ -15,6 +16,7 @@ from flask.typing import ResponseReturnValue
 
 from deploy_server.domain.errors import BadMessage
 from deploy_server.storage.uploads import Proof, Upload
+from deploy_server.web.progress import built
 from deploy_server.web.rights import Right, needs
 from deploy_server.web.security import large_body, person
 from deploy_server.web.services import services
@@ -74,6 +76,7 @@ def _state(upload: Upload) -> Response:
         length=upload.length,
         offset=upload.offset,
         complete=upload.complete,
+        built=built(upload),
         url=url_for("console.uploads.show", upload_id=upload.id),
     )
 

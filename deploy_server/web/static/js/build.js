@@ -247,12 +247,30 @@ for (const radio of form.elements.cut) {
   });
 }
 
+// Building: how far it is while the answer is waited for.
+
+async function showBuilding() {
+  if (!hidden.value) return;
+  const url = `${form.dataset.uploads}/${hidden.value}`;
+  for (;;) {
+    await wait(1);
+    const state = await fetch(url, { headers })
+      .then((answer) => (answer.ok ? answer.json() : null))
+      .catch(() => null);
+    if (state?.built) {
+      bar.value = (100 * state.built) / state.length;
+      buildState.textContent = `Building: ${bytes(state.built)} of ${bytes(state.length)} checked and cut`;
+    }
+  }
+}
+
 // Building waits for the file.
 
 form.addEventListener("submit", async (event) => {
   const button = event.submitter;
   if (!sending) {
-    buildState.textContent = "Building… a large file takes a while.";
+    buildState.textContent = "Building…";
+    showBuilding();
     return;
   }
   event.preventDefault();

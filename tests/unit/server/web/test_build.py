@@ -11,10 +11,12 @@ from werkzeug.test import TestResponse
 
 from deploy_agent.wire.info import parse_info
 from deploy_server.domain.errors import StorageError
+from deploy_server.services import intake
 from deploy_server.services.activation import Check
 from deploy_server.storage.fragments import LocalFragmentStore
 from deploy_server.storage.models import Activation, Package, User
 from deploy_server.storage.uploads import UploadStore
+from deploy_server.web import progress
 from tests.support.archive_bytes import tar_gz, zip_
 from tests.support.console import Browser, Console
 
@@ -243,6 +245,30 @@ def test_the_setting_cuts_where_nobody_says_how(admin: Browser, console: Console
         assert sent.status_code == 302
     fragments = {each.name: each.fragments for each in packages(console)}
     assert fragments == {"Left empty": 2, "Not sent": 2, "Typed": 4}
+
+
+def test_how_far_a_build_is_can_be_asked_meanwhile(
+    admin: Browser, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_EVERY_S", 0)
+    mib = 1024**2
+    archive = tar_gz({"install.sh": random.Random(1).randbytes(5 * mib // 2)})
+    upload = uploaded(console, archive)
+    with console.sessions() as session:
+        owner = session.scalars(select(User.id)).one()
+    kept = UploadStore(console.config.uploads, 2**30).get(upload, owner)
+    seen: list[int | None] = []
+
+    def read(source: Any) -> bytes:
+        seen.append(progress.built(kept))
+        return bytes(source.read(mib))
+
+    monkeypatch.setattr(intake, "_read", read)
+    address = f"/uploads/{upload}"
+    assert admin.get(address).get_json()["built"] is None
+    assert build(admin, upload=upload, fragment_size="1 MiB").status_code == 302
+    assert seen == [None, mib, 2 * mib, len(archive)]
+    assert list(console.config.run.glob("building-*")) == []
 
 
 def test_a_full_disk_is_named_at_the_file_and_the_form_is_kept(
