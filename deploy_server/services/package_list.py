@@ -119,12 +119,10 @@ class _Numbers:
     now: datetime
     perimeter: Perimeter
 
-    def of_class(self, found: Iterable[Package], which: ResultClass) -> dict[int, int]:
+    def of_class(self, found: Iterable[Package], which: ResultClass | None) -> dict[int, int]:
+        """For each package the number in a class; None is all of them."""
         ids = [each.id for each in found]
         return status.class_counts(self.session, ids, which, now=self.now, perimeter=self.perimeter)
-
-    def totals(self, found: Iterable[Package]) -> dict[int, int]:
-        return {each: counted.total for each, counted in self.statuses(found).items()}
 
     def statuses(self, found: Iterable[Package]) -> dict[int, PackageStatus]:
         ids = [each.id for each in found]
@@ -164,7 +162,7 @@ def package_page(
     activations = numbers.activations()
     found = [each for each in everything if _matches(each, wanted, activations)]
     if wanted.having == "nobody":
-        totals = numbers.totals(found)
+        totals = numbers.of_class(found, None)
         found = [each for each in found if not totals[each.id]]
     elif wanted.having:
         having = numbers.of_class(found, _BY_COUNT[wanted.having])
@@ -185,7 +183,7 @@ def _order(
     if sort == _ACTIVATIONS:
         counted = activations
     elif sort == _TOTAL:
-        counted = numbers.totals(found)
+        counted = numbers.of_class(found, None)
     else:
         counted = numbers.of_class(found, _BY_COUNT[sort])
     return lambda package: counted.get(package.id, 0)

@@ -42,7 +42,8 @@ def package_statuses(
     rows = session.execute(
         select(Assignment.package_id, Assignment.status, func.count())
         .where(*counted(package_ids, perimeter))
-        .group_by(Assignment.package_id, Assignment.status)
+        # As the index has them, so that nothing is sorted.
+        .group_by(Assignment.package_id, Assignment.status_class, Assignment.status)
     )
     for package_id, status, number in rows:
         counts[package_id][status] += number
@@ -56,23 +57,24 @@ def package_statuses(
 def class_counts(
     session: Session,
     package_ids: Sequence[int],
-    which: ResultClass,
+    which: ResultClass | None,
     *,
     now: datetime,
     perimeter: Perimeter = None,
 ) -> dict[int, int]:
-    """Return one class of the counts of `package_statuses`, for sorting by it.
+    """Return one class of the counts of `package_statuses`, for sorting by it; None is their total.
 
     Reads the rows of that class only, which for all but one are few.
     """
     counts = dict.fromkeys(package_ids, 0)
+    of_class = () if which is None else (Assignment.status_class == which,)
     rows = session.execute(
         select(Assignment.package_id, func.count())
-        .where(*counted(package_ids, perimeter), Assignment.status_class == which)
+        .where(*counted(package_ids, perimeter), *of_class)
         .group_by(Assignment.package_id)
     )
     counts.update((row[0], row[1]) for row in rows)
-    if which is ResultClass.WAITING:
+    if which in (None, ResultClass.WAITING):
         for package_id in through_groups(session, package_ids):
             counts[package_id] += sum(_pending(session, package_id, now, perimeter).values())
     return counts

@@ -6,7 +6,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, String, func, literal, select, type_coerce, union_all
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Select,
+    String,
+    Subquery,
+    cast,
+    func,
+    null,
+    select,
+    type_coerce,
+    union_all,
+)
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import WAITING, ResultClass
@@ -29,7 +41,6 @@ from deploy_server.services.status.views import (
 )
 from deploy_server.storage.models import Assignment, Computer, Group, GroupAssignment, Package
 from deploy_server.storage.search import within
-from deploy_server.storage.types import Key
 
 PAGE_SIZE_MAX = 1000
 
@@ -54,13 +65,14 @@ def results(
     """
     if page < 1 or not 1 <= page_size <= PAGE_SIZE_MAX:
         raise SpecError("page", f"there is no page {page} of {page_size} rows", "Count from 1")
-    found = _found(session, package_id, wanted, now, perimeter).subquery()
+    found = _found(session, package_id, wanted, now, perimeter)
     total = session.scalar(select(func.count()).select_from(found)) or 0
+    # What a row shows is read for those of the page alone.
+    order = found.c.since.desc(), found.c.computer_id
+    shown = select(found).order_by(*order).limit(page_size).offset((page - 1) * page_size)
+    of_page = shown.subquery()
     rows = session.execute(
-        select(found)
-        .order_by(found.c.since.desc(), found.c.computer_id)
-        .limit(page_size)
-        .offset((page - 1) * page_size)
+        _described(of_page).order_by(of_page.c.since.desc(), of_page.c.computer_id)
     )
     found_rows = [_row(row) for row in rows]
     told = last_of_rows(session, package_id, [row.computer_id for row in found_rows])
@@ -88,11 +100,11 @@ def each_result(
         NotFound: no such package, before the first row.
         SpecError: field `when`.
     """
-    found = _found(session, package_id, wanted, now, perimeter).subquery()
+    found = _found(session, package_id, wanted, now, perimeter)
 
     def read() -> Iterator[ResultRow]:
         # Begun with the first row: a cursor that nobody reads stays open.
-        streamed = select(found).execution_options(yield_per=PAGE_SIZE_MAX)
+        streamed = _described(found).execution_options(yield_per=PAGE_SIZE_MAX)
         with session.execute(streamed) as rows:
             yield from map(_row, rows)
 
@@ -101,7 +113,8 @@ def each_result(
 
 def _found(
     session: Session, package_id: int, wanted: Wanted, now: datetime, perimeter: Perimeter
-) -> CompoundSelect[*tuple[Any, ...]]:
+) -> Subquery:
+    """Return where each row is: since, computer_id, and one of row_id and given_id."""
     package = find_package(session, package_id)
     conditions = counted([package_id], perimeter)
     if wanted.status is not None:
@@ -114,11 +127,19 @@ def _found(
         since = type_coerce(Assignment.since, String)
         ended = (ResultClass.SUCCESS, ResultClass.ERROR)
         conditions += [since.startswith(_checked(wanted.when)), Assignment.status_class.in_(ended)]
-    parts: list[Select[*tuple[Any, ...]]] = [_with_row().where(*conditions)]
+    with_row = select(
+        Assignment.since,
+        Assignment.computer_id,
+        Assignment.id.label("row_id"),
+        cast(null(), Integer).label("given_id"),
+    ).where(*conditions)
+    if wanted.group is not None:
+        with_row = with_row.outerjoin(Group, Group.id == Assignment.group_id)
+    parts: list[Select[*tuple[Any, ...]]] = [with_row]
     waits = wanted.status_class in (None, ResultClass.WAITING) and wanted.when is None
     if waits and wanted.status in (None, WAITING):
         parts += _without_row(session, package, now, perimeter, wanted.group)
-    return union_all(*parts)
+    return (union_all(*parts) if len(parts) > 1 else parts[0]).subquery()
 
 
 def _checked(when: str) -> str:
@@ -127,25 +148,27 @@ def _checked(when: str) -> str:
     return when
 
 
-def _with_row() -> Select[*tuple[Any, ...]]:
+def _described(found: Subquery) -> Select[*tuple[Any, ...]]:
+    row, given = Assignment, GroupAssignment
     return (
         select(
             Computer.id.label("computer_id"),
             Computer.device_id.label("device_id"),
             Computer.name.label("computer_name"),
             Computer.tag.label("tag"),
-            Assignment.status.label("status"),
-            Assignment.status_class.label("status_class"),
-            Assignment.since.label("since"),
+            func.coalesce(row.status, WAITING).label("status"),
+            func.coalesce(row.status_class, int(ResultClass.WAITING)).label("status_class"),
+            found.c.since,
             func.coalesce(Group.name, "").label("group"),
             Computer.last_contact.label("last_contact"),
-            Assignment.assigned_at.label("assigned_at"),
-            Assignment.assigned_by.label("assigned_by"),
-            Assignment.attempt.label("attempt"),
+            func.coalesce(row.assigned_at, given.assigned_at).label("assigned_at"),
+            func.coalesce(row.assigned_by, given.assigned_by).label("assigned_by"),
+            func.coalesce(row.attempt, given.attempt).label("attempt"),
         )
-        .select_from(Assignment)
-        .join(Computer, Computer.id == Assignment.computer_id)
-        .outerjoin(Group, Group.id == Assignment.group_id)
+        .join_from(found, Computer, Computer.id == found.c.computer_id)
+        .outerjoin(row, row.id == found.c.row_id)
+        .outerjoin(given, given.id == found.c.given_id)
+        .outerjoin(Group, Group.id == func.coalesce(row.group_id, given.group_id))
     )
 
 
@@ -159,22 +182,12 @@ def _without_row(
     of_group = () if group is None else (Group.name == group,)
     statement = (
         select(
-            Computer.id,
-            Computer.device_id,
-            Computer.name,
-            Computer.tag,
-            literal(WAITING, Key()),
-            literal(int(ResultClass.WAITING)),
             GroupAssignment.assigned_at,
-            Group.name,
-            Computer.last_contact,
-            GroupAssignment.assigned_at,
-            GroupAssignment.assigned_by,
-            GroupAssignment.attempt,
+            members.c.computer_id,
+            cast(null(), BigInteger),
+            members.c.given_id,
         )
-        .select_from(members)
-        .join(Computer, Computer.id == members.c.computer_id)
-        .join(GroupAssignment, GroupAssignment.id == members.c.given_id)
+        .join_from(members, GroupAssignment, GroupAssignment.id == members.c.given_id)
         .join(Group, Group.id == GroupAssignment.group_id)
         .where(*of_group)
     )
