@@ -87,9 +87,10 @@ def main() -> None:
                 document |= {"figures": [each.as_json() for each in figures], "broken": broken}
                 # After each row, so that who stops it keeps what was measured.
                 options.json.write_text(json.dumps(document, indent=1) + "\n")
+                if runner.is_stopped:
+                    break
     except KeyboardInterrupt:
-        sys.stderr.write("Stopped. What was measured is kept.\n")
-        broken["(stopped)"] = "by Ctrl-C"
+        broken["the server for all rows"] = "stopped"
     sys.stdout.write(f"{table(figures)}\n\nJSON: {options.json}\n")
     for name, reason in broken.items():
         sys.stdout.write(f"{name} broke off: {reason}\n")

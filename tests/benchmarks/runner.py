@@ -75,14 +75,17 @@ class Runner:
 
     Attributes:
         runs: of each row.
-        quick: small sizes, for trying it out; all on one server, because its start takes longest.
+        quick: small sizes, for trying it out.
         told: gets each line of progress.
+        shared: a server for all rows, because its start takes longest; None for one of each run.
+        is_stopped: somebody does not want to wait for the rest.
     """
 
     runs: int
     quick: bool
     told: Callable[[str], object]
     shared: RunningServer | None = None
+    is_stopped: bool = False
 
     def run(self, name: str, row: Row) -> tuple[list[Figure], str]:
         """Return the figures of a row, and why it broke off; '' where it did not."""
@@ -92,6 +95,9 @@ class Runner:
             self.told(f"{name}: run {number} of {runs}")
             try:
                 samples += self._once(row)
+            except KeyboardInterrupt:
+                self.is_stopped = True
+                return collected(name, samples), "stopped; the runs before are kept"
             except (Exception, pytest.skip.Exception) as error:
                 # One row that breaks, whatever it is, must not take the others' figures with it.
                 reason = f"{type(error).__name__}: {error}"

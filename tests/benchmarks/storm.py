@@ -7,15 +7,21 @@ error of the server, asks again, as agents do; both are counted.
 import ssl
 import statistics
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
+from sqlalchemy import insert
 
+from deploy_server.config import load
 from deploy_server.serving.worker import raise_file_limit
+from deploy_server.storage.database import make_engine
+from deploy_server.storage.models import Computer
+from deploy_server.storage.types import fold
 from tests.benchmarks.crowd import Came, Crowd
 from tests.benchmarks.measure import Cpu, Result, memory
+from tests.support.apps import OURS
 from tests.support.archives import tar_gz
-from tests.support.drive import Drive
 from tests.support.fleet import Fleet
 from tests.support.processes import tree
 from tests.support.server import RunningServer
@@ -38,7 +44,7 @@ def storm(
     server.without_latencies()
     tls = ssl.create_default_context(cafile=str(server.ca_file))
     ports = server.https_port, server.http_port, tls
-    Drive(Fleet(count, contacts=1), *ports).run()
+    register(server, Fleet(count))
     archive = tar_gz(folder / "fleet.tar.gz", {"a": "b" * 5000})
     options = ("--command", "true", "--file", archive)
     package = server.publish("storm", "--action", "execute", *options)
@@ -54,6 +60,34 @@ def storm(
     locks = sum(text.count(word) for word in _LOCKS)
     held = memory(server.pid)
     yield from _results(came, count, min(ended, len(came.agents)), locks, cpu, held)
+
+
+def register(server: RunningServer, fleet: Fleet) -> None:
+    """Let the server know all computers of a fleet, as if they had sent inventories today."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    texts = {"os": "Debian GNU/Linux 12", "agent": OURS}
+    same = {
+        **texts,
+        **{f"{name}_key": fold(text) for name, text in texts.items()},
+        "os_family": "linux",
+        **dict.fromkeys(("created_at", "last_contact", "last_inventory"), now),
+    }
+    rows = [
+        {
+            **same,
+            "device_id": fleet.device_id(n),
+            "device_id_key": fold(fleet.device_id(n)),
+            "name": f"sim-{n}",
+            "name_key": fold(f"sim-{n}"),
+        }
+        for n in range(fleet.count)
+    ]
+    engine = make_engine(load(server.data).database_url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(insert(Computer), rows)
+    finally:
+        engine.dispose()
 
 
 def give_way(server: RunningServer) -> None:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 from tests.benchmarks.__main__ import ROWS, listed
 from tests.benchmarks.measure import Result
 from tests.benchmarks.report import Figure, Sample, collected, table
-from tests.support.processes import tree
+from tests.support.processes import kill_tree, tree
 from tests.support.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -25,22 +27,28 @@ REPOSITORY = Path(__file__).parents[2]
 LEFT_OUT = {"agent", "build", "postgresql", "fragments"}
 
 
-def started(*arguments: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks", "--quick", "--runs", "1", *map(str, arguments)],
+@contextmanager
+def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    words = ["-m", "tests.benchmarks", "--quick", "--runs", "1", *map(str, arguments)]
+    with subprocess.Popen(
+        [sys.executable, *words],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            kill_tree(process)
 
 
 def test_every_row_yields_numbers(tmp_path: Path) -> None:
     names = [name for name, row in ROWS.items() if not row.is_full and not row.by_name_only]
     names = [name for name in names if name not in LEFT_OUT]
     file = tmp_path / "figures.json"
-    process = started("--rows", ",".join(names), "--json", file)
-    out, err = process.communicate(timeout=300)
+    with started("--rows", ",".join(names), "--json", file) as process:
+        out, err = process.communicate(timeout=600)
     assert process.returncode == 0, out + err
     document = json.loads(file.read_text())
     assert document["broken"] == {}
@@ -58,19 +66,17 @@ def test_every_row_yields_numbers(tmp_path: Path) -> None:
 
 def test_ctrl_c_leaves_no_process_and_keeps_what_was_measured(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
-    process = started("--rows", "machine,reports", "--json", file)
     family: list[psutil.Process] = []
-
-    def reports_are_sent() -> bool:
-        family[:] = tree(process.pid)
-        return file.exists() and len(family) > 3
-
-    wait_until(reports_are_sent, "the second row runs", seconds=60)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    with started("--rows", "machine,reports", "--json", file) as process:
+        # When the first row is done, the server is there for the second one.
+        wait_until(file.exists, "the first row is done", seconds=300)
+        family += tree(process.pid)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 1, out + err
     assert "Traceback" not in err
     assert "| machine " in out
+    assert len(family) > 2
     assert not [each for each in family if each.is_running()]
 
 
