@@ -78,12 +78,15 @@ def test_a_backup_brings_a_server_to_postgresql_and_back(other_url: str, tmp_pat
     moving.ok("restore", one, "--replace")
     assert load(server.data, {}).database_url == other_url
     assert not list(server.data.glob("tranche.db*"))
+    with (server.data / "server.toml").open("a") as file:
+        file.write(f'replica_url = "{other_url}"\n')
     with server:
         assert server.status(first, agent.device_id) == "SUCCESS"
         second = deploy(server, agent, tmp_path, "second")
         server.cli("backup", "-o", two)
     back = f"sqlite:///{server.data}/tranche.db"
     Cli(server.data, {"DEPLOY_SERVER_DATABASE_URL": back}).ok("restore", two, "--replace")
+    assert load(server.data, {}).replica_url == "", "what followed the other follows nobody here"
     with server:
         assert server.status(second, agent.device_id) == "SUCCESS"
         deploy(server, agent, tmp_path, "third")
