@@ -27,6 +27,7 @@ from deploy_server.web.gateway.answer import Answer
 from deploy_server.web.observing import Watch, request_id
 from deploy_server.web.shortcuts.asking import header, who
 from tests.support.apps import OCS, OURS, Site, make_site
+from tests.support.waiting import wait_until
 
 PC = "pc-2026-01-02-03-04-05"
 INVENTORY = Inventory(PC, (Section("HARDWARE", (("NAME", "pc"),)),)).to_bytes()
@@ -174,8 +175,9 @@ def test_whoever_does_the_work_its_number_stays_its_own(
     for each in left:
         assert not isinstance(each, Answer)
         each.queue(steps.append, answers.append)
-    while steps:
-        steps.pop(0)()
+    for step in steps:
+        step()
+    wait_until(lambda: len(answers) == len(left), "all are answered")
     told = {each.head.decode() for each in answers}
     assert told == {each.request_id for each in answers}
     assert len(told) == 3
