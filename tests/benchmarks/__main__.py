@@ -94,7 +94,9 @@ def main() -> None:
     sys.stdout.write(f"{table(figures)}\n\nJSON: {options.json}\n")
     for name, reason in broken.items():
         sys.stdout.write(f"{name} broke off: {reason}\n")
-    sys.exit(1 if broken else 0)
+    is_whole = options.full and not (options.rows or options.names or broken)
+    missed = [name for name, size in SIZES.items() if is_whole and size([]) != 0]
+    sys.exit(1 if broken or missed else 0)
 
 
 @contextmanager
@@ -116,7 +118,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("names", nargs="*", choices=[*ROWS, []], default=[], metavar="NAME")
     parser.add_argument("--rows", type=listed, default=[], metavar="NAME,NAME...")
-    parser.add_argument("--full", action="store_true", help="the long rows too: hours")
+    parser.add_argument(
+        "--full", action="store_true", help="the long rows too, then console and growth"
+    )
     parser.add_argument("--runs", type=int, default=3, help="of each row (default: 3)")
     parser.add_argument("--quick", action="store_true", help="small sizes, for trying it out")
     parser.add_argument(
