@@ -6,6 +6,7 @@ Unix agent takes for a failure, so there are no validators either. Source: proto
 """
 
 import io
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ from flask import Blueprint, Response, request
 from werkzeug.wsgi import wrap_file
 
 from deploy_agent.wire.fragment import FRAGMENTS_FILE, INFO_FILE
-from deploy_server.domain.errors import NotFound
+from deploy_server.domain.errors import DeployError, NotFound, StorageError
 from deploy_server.web.services import services
+
+log = logging.getLogger(__name__)
 
 blueprint = Blueprint("files", __name__)
 
@@ -35,13 +38,27 @@ def published(package: str, name: str) -> Response:
 
     Raises:
         NotFound: there is none, or it is not served this way.
+        StorageError: it cannot be read now.
     """
     kind = kind_of(package, name)
     if kind is None:
         raise NotFound("there is no such file")
     if kind is INFO and services().scheme != "https":
         raise NotFound("info files are served over HTTPS only", "Ask for it with https://")
-    return _send(services().store.open(int(package), name), kind)
+    try:
+        return _send(services().store.open(int(package), name), kind)
+    except StorageError as error:
+        raise told_to_strangers(error, request.path) from error
+
+
+def told_to_strangers(error: DeployError, path: str) -> DeployError:
+    """Return what is said of an error: everybody may ask, so the log has where a store is."""
+    if not isinstance(error, StorageError):
+        return error
+    log.warning("%s: %s", path, error)
+    return StorageError(
+        "packages cannot be read now", "Try again in a minute; the server's log says why"
+    )
 
 
 @dataclass(frozen=True, slots=True)

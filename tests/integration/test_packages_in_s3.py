@@ -218,7 +218,10 @@ def test_a_bucket_that_is_away(
         answer = requests.get(fragment)
         assert answer.status_code == 503
         assert answer.headers["Retry-After"] == "30"
-        assert "cannot be reached" in answer.text
+        # Strangers may ask; where the bucket is stands in the log.
+        assert store.endpoint not in answer.text
+        assert "cannot be read now" in answer.text
+        assert "cannot be reached" in first.log.read_text()
         ready = requests.get(f"{first.https}/readyz", verify=str(first.ca_file))
         assert (ready.status_code, ready.text) == (
             503,

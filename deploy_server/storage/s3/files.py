@@ -17,7 +17,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from deploy_server.storage.s3.bucket import Bucket
+from deploy_server.domain.errors import StorageError
+from deploy_server.storage.s3.bucket import Bucket, NoObject
 
 PART = 8 * 1024**2  # bytes
 MORE = ".more"
@@ -106,7 +107,13 @@ class _Reader(io.RawIOBase):
         piece = self._pieces[bisect_right(self._starts, self._position) - 1]
         inside = self._position - piece.start
         length = min(_BLOCK, piece.length - inside)
-        self._block, _ = self._bucket.get_range(piece.name, inside, length)
+        try:
+            self._block, _ = self._bucket.get_range(piece.name, inside, length)
+        except NoObject as error:
+            # There is no open file that would keep it: a newer revision took its place.
+            raise StorageError(
+                f"{piece.name} went away while it was read", "Ask for it again"
+            ) from error
         self._block_start = self._position
 
 

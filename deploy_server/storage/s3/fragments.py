@@ -5,6 +5,8 @@ revision or nothing of it. Whoever dies on the way leaves folders that nobody na
 removes them.
 """
 
+import contextlib
+import io
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,7 +19,7 @@ from deploy_server.storage.disk import room_in, storage_errors
 from deploy_server.storage.fragments import order
 from deploy_server.storage.locks import Locks
 from deploy_server.storage.s3.bucket import Bucket, NoObject, ObjectInfo
-from deploy_server.storage.s3.files import MORE, open_file
+from deploy_server.storage.s3.files import MORE, PART, open_file
 from deploy_server.storage.s3.shelf import Current, Shelf
 from deploy_server.storage.s3.staging import S3Staging
 from deploy_server.storage.staging import PRIVATE_MODE
@@ -45,13 +47,20 @@ class S3FragmentStore:
         """Open a published file."""
         current = self.shelf.current(package_id)
         while current is not None:
-            try:
+            file, size = None, 0
+            with contextlib.suppress(NoObject):
                 place = self.shelf.folder(package_id, current.folder)
-                return open_file(self.shelf.bucket, f"{place}/{name}")
-            except NoObject:
-                # It may have been replaced since we asked which it is.
-                now = self.shelf.current(package_id)
-                current = None if now == current else now
+                file = open_file(self.shelf.bucket, f"{place}/{name}")
+                size = file.seek(0, io.SEEK_END)
+                file.seek(0)
+            if file is not None and size < PART:
+                return file
+            # It may have been replaced since we asked which it is; and a long file that goes away
+            # while its parts are listed looks like a whole one.
+            now = self.shelf.current(package_id)
+            if file is not None and now == current:
+                return file
+            current = None if now == current else now
         raise NotFound(f"package {package_id} has no file {name}")
 
     def path(self, package_id: int, name: str) -> None:

@@ -10,7 +10,7 @@ from deploy_server.domain.errors import DeployError, NotFound
 from deploy_server.storage.disk import storage_errors
 from deploy_server.storage.fragments import FragmentStore
 from deploy_server.web.errors import told_to_machines
-from deploy_server.web.files import FRAGMENT, INFO, FileKind, kind_of
+from deploy_server.web.files import FRAGMENT, INFO, FileKind, kind_of, told_to_strangers
 from deploy_server.web.gateway.answer import Answer, Headers
 from deploy_server.web.gateway.exchange import Scope
 from deploy_server.web.observing import Watch
@@ -58,7 +58,8 @@ class FileShortcut:
         try:
             made, size = self._whole(int(package), name, kind)
         except DeployError as error:
-            status, text = told_to_machines(error, f"GET {scope['path']}")
+            path = scope["path"]
+            status, text = told_to_machines(told_to_strangers(error, path), f"GET {path}")
             plain = [(b"content-type", b"text/plain; charset=utf-8"), _NOSNIFF]
             made, size = answer(status, text.encode(), plain, number), len(text)
         made.request_id = number
