@@ -49,8 +49,8 @@ def look_at_prolog(
 ) -> Looked | None:
     """Answer a PROLOG that changes nothing, and None to another; `session` only reads.
 
-    Most contacts find nothing new. Those wait for no writer, and no disk. Whoever is written for was
-    looked at before, so an agent that is not welcome is turned away here.
+    Most contacts find nothing new. Those wait for no writer, and no disk. Whoever is written for
+    was looked at before, so an agent that is not welcome is turned away here.
 
     Raises:
         AgentRefused: a setting refuses the agent.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import cast
 
-from sqlalchemy import Table, bindparam, delete, func, insert, select
+from sqlalchemy import BindParameter, Table, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.events import CANCELLED, OVER, PackageEvent
@@ -34,7 +34,8 @@ _COMPUTER = (
 )
 
 # Made once: agents tell two or three times of each package, and to make these costs most of it.
-_MINE, _ASKED = bindparam("computer_id"), bindparam("packages", expanding=True)
+_MINE: BindParameter[int] = bindparam("computer_id")
+_ASKED: BindParameter[list[int]] = bindparam("packages", expanding=True)
 _OWN = select(Assignment.package_id, Assignment.attempt).where(
     Assignment.computer_id == _MINE, Assignment.package_id.in_(_ASKED)
 )

@@ -162,8 +162,8 @@ def _notes() -> list[dict[str, Any]]:
             {
                 "title": f"{plural(len(turned_away), 'agent')} refused for what"
                 f" {'it calls itself' if len(turned_away) == 1 else 'they call themselves'}",
-                "text": "The settings AGENTS_ALLOWED, AGENTS_ONLY_LISTED and AGENTS_VERSIONS say who"
-                " is served. The last one came",
+                "text": "The settings AGENTS_ALLOWED, AGENTS_ONLY_LISTED and AGENTS_VERSIONS say"
+                " who is served. The last one came",
                 "when": turned_away[0].last_at,
                 "link": url_for("console.computers.refused"),
             }
