@@ -61,9 +61,12 @@ def remember(
     session.execute(
         update(RefusedAgent).where(*same).values(**values, count=RefusedAgent.count + 1)
     )
-    known = session.scalar(select(exists().where(*same)))
-    if known or (session.scalar(select(func.count()).select_from(RefusedAgent)) or 0) >= ROWS_MAX:
+    if session.scalar(select(exists().where(*same))):
         return
+    if (session.scalar(select(func.count()).select_from(RefusedAgent)) or 0) >= ROWS_MAX:
+        # Whoever filled them with invented names keeps nobody out who comes later.
+        oldest = select(RefusedAgent.id).order_by(RefusedAgent.last_at, RefusedAgent.id).limit(1)
+        session.execute(delete(RefusedAgent).where(RefusedAgent.id == oldest.scalar_subquery()))
     insert_missing(session, RefusedAgent, [{**key, **values, "count": 1, "first_at": now}])
 
 

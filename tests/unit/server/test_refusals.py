@@ -72,10 +72,13 @@ def test_names_that_somebody_invents_fill_no_disk(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refusals, "ROWS_MAX", 2)
-    for number in (1, 2, 3, 1):
+    for minute, number in enumerate((1, 2, 1, 3, 3, 3)):
         who = {"device_id": PC, "agent": f"x{number}" * 200, "remote": "", "why": "no"}
-        refusals.remember(session, **who, now=START)  # type: ignore[arg-type]
-    assert [row.count for row in refusals.list_refusals(session)] == [1, 2]
+        now = START + timedelta(minutes=minute)
+        refusals.remember(session, **who, now=now)  # type: ignore[arg-type]
+    # And they keep nobody out who comes after them.
+    found = [(row.agent[:2], row.count) for row in refusals.list_refusals(session)]
+    assert found == [("x3", 3), ("x1", 2)]
 
 
 def test_who_was_served_since_is_not_listed(session: Session) -> None:
