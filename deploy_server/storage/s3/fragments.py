@@ -20,7 +20,7 @@ from deploy_server.storage.fragments import order
 from deploy_server.storage.locks import Locks
 from deploy_server.storage.s3.bucket import Bucket, NoObject, ObjectInfo
 from deploy_server.storage.s3.files import MORE, PART, open_file
-from deploy_server.storage.s3.shelf import Current, Shelf
+from deploy_server.storage.s3.shelf import Current, Damaged, Shelf
 from deploy_server.storage.s3.staging import S3Staging
 from deploy_server.storage.staging import PRIVATE_MODE
 
@@ -100,7 +100,7 @@ class S3FragmentStore:
     def recover(self, package_id: int, revision: Callable[[], int | None]) -> str | None:
         """Leave of a package exactly what its row says, after a crash."""
         # Most packages are as they should be, and a lock costs more than to see that.
-        current, folders = self.shelf.current(package_id), self.shelf.folders(package_id)
+        current, folders = self._seen(package_id), self.shelf.folders(package_id)
         if current and folders == [current.folder] and revision() == current.revision:
             return None
         lock = self.shelf.locks.take(f"{package_id:010d}")
@@ -133,8 +133,14 @@ class S3FragmentStore:
         current = self.shelf.current(package_id)
         return self.shelf.files(package_id, current.folder) if current else []
 
+    def _seen(self, package_id: int) -> Current | None:
+        """Return what readers see; None for nothing, and where that can only be repaired."""
+        with contextlib.suppress(Damaged):
+            return self.shelf.current(package_id)
+        return None
+
     def _recover(self, package_id: int, revision: int | None) -> str | None:
-        current, folders = self.shelf.current(package_id), self.shelf.folders(package_id)
+        current, folders = self._seen(package_id), self.shelf.folders(package_id)
         name = f"package {package_id}"
         if revision is None:
             self._remove(package_id)

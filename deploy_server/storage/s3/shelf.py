@@ -5,7 +5,6 @@ packages/1800000001/5b1c.../info       a revision's files, in a folder of their 
 packages/1800000001/5b1c.../<id>-1     complete before anything names it, and never changed
 """
 
-import contextlib
 import json
 import re
 import secrets
@@ -15,7 +14,7 @@ from typing import BinaryIO
 from deploy_agent.wire.errors import WireError
 from deploy_agent.wire.fragment import INFO_FILE, FragmentPlan
 from deploy_agent.wire.info import parse_info
-from deploy_server.domain.errors import Conflict
+from deploy_server.domain.errors import Conflict, StorageError
 from deploy_server.storage.joined import open_joined
 from deploy_server.storage.locks import Lock, Locks
 from deploy_server.storage.s3.bucket import Bucket, NoObject, ObjectInfo
@@ -40,6 +39,10 @@ class Current:
 
     folder: str
     revision: int | None
+
+
+class Damaged(StorageError):
+    """Nobody can tell what readers see."""
 
 
 class Shelf:
@@ -73,10 +76,22 @@ class Shelf:
         return f"{_ROOT}/{package_id:010d}/{folder}"
 
     def current(self, package_id: int) -> Current | None:
-        """Return what readers see, None for nothing."""
-        with contextlib.suppress(NoObject, ValueError, TypeError):
-            return Current(**json.loads(self.bucket.get(self.folder(package_id, _CURRENT))))
-        return None
+        """Return what readers see, None for nothing.
+
+        Raises:
+            Damaged: what says so makes no sense.
+        """
+        name = self.folder(package_id, _CURRENT)
+        try:
+            return Current(**json.loads(self.bucket.get(name)))
+        except NoObject:
+            return None
+        except (ValueError, TypeError):
+            raise Damaged(
+                f"{name} cannot be read: the store answers with something else",
+                "Look whether endpoint in packages in server.toml is the store's own; what is"
+                " really damaged there, deploy-server db sweep repairs",
+            ) from None
 
     def show(self, package_id: int, current: Current | None) -> None:
         """Let readers see this from now on."""

@@ -7,6 +7,8 @@ from typing import cast
 
 import pytest
 
+from deploy_agent.wire.info import InfoFile, write_info
+from deploy_agent.wire.terms import Action
 from deploy_server.domain.errors import NotFound, StorageError
 from deploy_server.storage.locks import FileLocks
 from deploy_server.storage.s3 import Bucket, S3FragmentStore
@@ -43,6 +45,10 @@ class Objects:
         for name, data in sorted(self.data.items()):
             if name.startswith(f"{folder}/"):
                 yield ObjectInfo(name, len(data), datetime.now(UTC))
+
+    def folders(self, folder: str) -> list[str]:
+        inside = [each.name.removeprefix(f"{folder}/") for each in self.listed(folder)]
+        return sorted({each.partition("/")[0] for each in inside if "/" in each})
 
     def goes(self) -> None:
         for name in [each for each in self.data if self.goes_first in each]:
@@ -97,3 +103,18 @@ def test_who_reads_what_goes_away_is_to_ask_again(store: S3FragmentStore, object
             file.read()
     with pytest.raises(NotFound):
         store.open(PACKAGE, NAME)
+
+
+def test_what_cannot_be_read_is_not_what_is_not_there(
+    store: S3FragmentStore, objects: Objects
+) -> None:
+    publish(store, objects, "folder", 10)
+    info = InfoFile(str(PACKAGE), 5, Action.EXECUTE, "true", revision=1)
+    objects.put(store.shelf.folder(PACKAGE, "folder/info"), write_info(info))
+    # A gateway before the store has another answer for everything, and calls it 200.
+    objects.put(store.shelf.folder(PACKAGE, "current"), b"<html>Back soon</html>")
+    with pytest.raises(StorageError, match="cannot be read"):
+        store.open(PACKAGE, NAME)
+    assert "revision 1 again" in str(store.recover(PACKAGE, lambda: 1))
+    with store.open(PACKAGE, NAME) as file:
+        assert len(file.read()) == 10
