@@ -99,6 +99,7 @@ def run_worker(
             access_log=config.access_log,
             # Only the server's own application has any.
             shortcuts=getattr(app, "shortcuts", ()),
+            rest=give_memory_back,
             refused=getattr(app, "refused", None),
         )
         stack.callback(gateway.close)
@@ -114,6 +115,13 @@ def share_heaps() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # another C library has no such heaps
         mallopt(_M_ARENA_MAX, 2)
+
+
+def give_memory_back() -> None:
+    """Give the kernel what is free in the heaps; glibc keeps it for a next message as large."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def die_with(parent: int) -> None:

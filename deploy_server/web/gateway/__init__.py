@@ -42,6 +42,9 @@ SHORT = 16 * 1024
 #: fifty times the size of its text.
 LONG = 2
 
+#: Seconds from a long one to giving back what it took, and others meanwhile: many come together.
+REST_S = 5.0
+
 #: How long bytes are thrown away that a client still sends after it was refused, in seconds.
 LINGER_S = 5
 
@@ -94,6 +97,7 @@ class Gateway:
         access_log: whether each request gets a line.
         shortcuts: what is asked before the application is.
         refused: counts what is refused here, and gives it its number.
+        rest: called in a thread some time after long messages; gives memory back.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Gateway:
         access_log: bool = False,
         shortcuts: Sequence[Shortcut] = (),
         refused: Refused | None = None,
+        rest: Callable[[], object] = lambda: None,
     ) -> None:
         self._app = app
         self._spool_bytes = spool_bytes
@@ -117,6 +122,8 @@ class Gateway:
         self._arrivals = Arrivals()
         self._shortcuts = shortcuts
         self._refused = refused
+        self._rest = rest
+        self._resting: asyncio.TimerHandle | None = None
         self._long_pool = ThreadPoolExecutor(min(threads, LONG), thread_name_prefix="long")
         self._short_pools = {
             shortcut: ThreadPoolExecutor(shortcut.threads, thread_name_prefix=shortcut.name)
@@ -196,6 +203,7 @@ class Gateway:
             opened = await loop.run_in_executor(
                 self._long_pool, _whole, shortcut, exchange.scope, data
             )
+            self._rest_later(loop)
         else:
             pool = self._short_pools.get(shortcut)
             if pool is None:
@@ -227,6 +235,15 @@ class Gateway:
             await self._send(exchange, answer, body, context)
         finally:
             await self._in_thread(context, answer.close)
+
+    def _rest_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        def rest() -> None:
+            self._resting = None
+            with suppress(RuntimeError):  # closed meanwhile
+                self._long_pool.submit(self._rest)
+
+        if self._resting is None:
+            self._resting = loop.call_later(REST_S, rest)
 
     async def _send(
         self, exchange: Exchange, answer: Answer, body: Body, context: contextvars.Context

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deploy_server.storage.turns import Run
+from deploy_server.web import gateway as gateways
 from deploy_server.web.gateway import LONG, SHORT, Gateway, Left
 from deploy_server.web.gateway.answer import Answer
 from deploy_server.web.gateway.exchange import Scope
@@ -130,6 +131,20 @@ def test_few_long_messages_are_read_at_a_time_and_hold_up_no_short_ones(
     asyncio.run(all_of_them())
     assert [each.body for each in long] == [b"long"] * len(long)
     assert way.at_once == LONG
+
+
+def test_what_long_ones_took_is_given_back(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateways, "REST_S", 0.05)
+    rested = threading.Semaphore(0)
+    gateway = Gateway(echo, threads=1, spool_bytes=10**6, shortcuts=[way], rest=rested.release)
+    way.open_gate.set()
+
+    async def all_of_them() -> bool:
+        await ask(gateway, *[post(2 * SHORT) for _ in range(4)], post(5))
+        return await asyncio.to_thread(rested.acquire, timeout=30)
+
+    assert asyncio.run(all_of_them())
+    gateway.close()
 
 
 @pytest.mark.parametrize(("threads", "where"), [(0, "MainThread"), (1, "way_0")])
