@@ -152,6 +152,7 @@ def measure(database: str, computers: int, rounds: int, keep: Path | None) -> di
             Place.made(Path(folder), database, Sizes(size), keep=keep) as place,
         ):
             found.append(contacts(place))
+            sys.stderr.write(f"{database}, {size:,} computers: {found[-1].cpu_ms:.2f} ms\n")
             if size == computers:
                 timings, fared = under_load(place, rounds)
     small, large = found
