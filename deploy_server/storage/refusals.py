@@ -7,6 +7,8 @@ from deploy_server.domain.errors import Conflict, NotFound, SpecError, TooLarge
 
 _ID = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
 _NAME_MAX = 255
+# No database, archive or list does well with them.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def is_id(text: str) -> bool:
@@ -20,8 +22,8 @@ def file_name(name: str) -> str:
     Raises:
         SpecError: there is nothing in it.
     """
-    last = Path(name.replace("\\", "/")).name[:_NAME_MAX]
-    if not last:
+    last = Path(_CONTROL.sub("", name.replace("\\", "/"))).name[:_NAME_MAX]
+    if last in ("", ".."):
         raise SpecError("file", "the file has no name", "Choose a file")
     return last
 

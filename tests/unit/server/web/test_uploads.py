@@ -205,8 +205,14 @@ def read(store: Uploads, upload_id: str) -> bytes:
 def test_a_name_loses_its_folders(store: Uploads) -> None:
     assert store.begin(1, "C:\\fake\\setup.exe", 1).name == "setup.exe"
     assert store.begin(1, "../../etc/passwd", 1).name == "passwd"
+    # PostgreSQL stores no such character, and nobody sees it in a list.
+    assert store.begin(1, "set\x00up\n\u2009ü.exe", 1).name == "setup\u2009ü.exe"
+    with pytest.raises(SpecError, match="no name"):
+        store.begin(1, "\x00", 1)
     with pytest.raises(SpecError):
         store.begin(1, "/", 1)
+    with pytest.raises(SpecError):
+        store.begin(1, "a/..", 1)
 
 
 def test_limits_are_named(store: Uploads) -> None:
