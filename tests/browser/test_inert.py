@@ -30,7 +30,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("br
 
 FORMULAS = ('=HYPERLINK("http://x/","y")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1")
 TEXTS = (*PAYLOADS.values(), *FORMULAS)
-TABS = ("deployments", "inventory", "software", "history", "groups", "settings")
+# Those that show what the computer said; `fill` has the others.
+TABS = ("deployments", "inventory", "software", "history")
 
 # Whatever would run when somebody points at it or opens it does so now.
 _TOUCH = """() => {
