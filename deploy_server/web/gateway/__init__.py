@@ -169,12 +169,13 @@ class Gateway:
             # What Flask does while it makes pieces belongs to the request it does it for.
             context = contextvars.copy_context()
             environ = make_environ(exchange.scope, body)
-            answer = await self._in_thread(context, ask, self._app, environ)
+            threads = _Threads(self._pool, context)
+            answer = await threads.run(ask, self._app, environ)
             exchange.request_id = environ.get("tranche.request_id", "")
             if answer.rest is not None:
-                await self._send_long(exchange, answer, body, context)
+                await self._send_long(exchange, answer, body, threads)
             else:
-                await self._send(exchange, answer, body, context)
+                await self._send(exchange, answer, body, threads)
         except BodyBroken:
             body.is_complete = True
             await self._refuse(exchange, body, 400, "The request broke off. Send it again.")
@@ -218,7 +219,10 @@ class Gateway:
                 opened = await arriving
         exchange.request_id = opened.request_id
         if opened.rest is not None:
-            await self._send_long(exchange, opened, body, contextvars.copy_context())
+            # Its pieces wait for what the answer waited for, and there too.
+            pool = self._short_pools.get(shortcut, self._left_pool)
+            threads = _Threads(pool, contextvars.copy_context())
+            await self._send_long(exchange, opened, body, threads)
             return
         if self._is_retiring:
             opened.headers.append((b"connection", b"close"))
@@ -229,12 +233,12 @@ class Gateway:
             await exchange.send_file(opened.file)
 
     async def _send_long(
-        self, exchange: Exchange, answer: Answer, body: Body, context: contextvars.Context
+        self, exchange: Exchange, answer: Answer, body: Body, threads: "_Threads"
     ) -> None:
         try:
-            await self._send(exchange, answer, body, context)
+            await self._send(exchange, answer, body, threads)
         finally:
-            await self._in_thread(context, answer.close)
+            await threads.run(answer.close)
 
     def _rest_later(self, loop: asyncio.AbstractEventLoop) -> None:
         def rest() -> None:
@@ -246,7 +250,7 @@ class Gateway:
             self._resting = loop.call_later(REST_S, rest)
 
     async def _send(
-        self, exchange: Exchange, answer: Answer, body: Body, context: contextvars.Context
+        self, exchange: Exchange, answer: Answer, body: Body, threads: "_Threads"
     ) -> None:
         if self._is_retiring or not body.is_complete:
             answer.headers.append((b"connection", b"close"))
@@ -256,10 +260,10 @@ class Gateway:
         elif answer.rest is None:
             await self._finish(exchange, answer.head, body)
         else:
-            await self._send_pieces(exchange, answer, body, context)
+            await self._send_pieces(exchange, answer, body, threads)
 
     async def _send_pieces(
-        self, exchange: Exchange, answer: Answer, body: Body, context: contextvars.Context
+        self, exchange: Exchange, answer: Answer, body: Body, threads: "_Threads"
     ) -> None:
         piece, more = answer.head, True
         with exchange.watched() as is_over:
@@ -267,7 +271,7 @@ class Gateway:
                 await exchange.write(piece, more=True)
                 if body.is_complete and is_over():
                     raise ClientGone
-                piece, more = await self._in_thread(context, answer.next_piece)
+                piece, more = await threads.run(answer.next_piece)
         await self._finish(exchange, piece, body)
 
     async def _finish(self, exchange: Exchange, piece: bytes, body: Body) -> None:
@@ -294,11 +298,23 @@ class Gateway:
         await exchange.begin(status, headers)
         await self._finish(exchange, data, body)
 
-    async def _in_thread(
-        self, context: contextvars.Context, call: Callable[..., Result], *arguments: Any
-    ) -> Result:
+
+class _Threads:
+    """Where the work of one request is done.
+
+    Args:
+        pool: of the threads.
+        context: of the request, in whichever of them.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, context: contextvars.Context) -> None:
+        self._pool = pool
+        self._context = context
+
+    async def run(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        """Have this done."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, context.run, call, *arguments)
+        return await loop.run_in_executor(self._pool, self._context.run, call, *arguments)
 
 
 def _whole(shortcut: Shortcut, scope: Scope, body: bytes) -> Answer:

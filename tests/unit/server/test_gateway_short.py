@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import pytest
 from deploy_server.storage.turns import Run
 from deploy_server.web import gateway as gateways
 from deploy_server.web.gateway import LONG, SHORT, Gateway, Left
-from deploy_server.web.gateway.answer import Answer
+from deploy_server.web.gateway.answer import PIECE, Answer
 from deploy_server.web.gateway.exchange import Scope
 from tests.support.waiting import wait_until
 from tests.unit.server.test_gateway import Client, echo
+
+PIECES = [b"1" * PIECE, b"2" * PIECE, b"3"]
 
 
 class Way:
@@ -23,6 +25,7 @@ class Way:
     Attributes:
         at_once: the most that were being read at the same time.
         thread: where it was asked last.
+        made_in: where the pieces of long answers were made.
     """
 
     name = "way"
@@ -31,6 +34,7 @@ class Way:
     def __init__(self) -> None:
         self.at_once = 0
         self.thread = ""
+        self.made_in: set[str] = set()
         self.reading = 0
         self.open_gate = threading.Event()
         self._lock = threading.Lock()
@@ -45,6 +49,10 @@ class Way:
         self.thread = threading.current_thread().name
         if scope["path"] == "/later":
             return Later(b"later")
+        if scope["path"] == "/pieces":
+            answer = Answer(200, [(b"content-length", b"%d" % len(b"".join(PIECES)))])
+            answer.fill(self._pieces())
+            return answer
         if len(body) <= SHORT:
             return _answer(b"short")
         with self._lock:
@@ -54,6 +62,11 @@ class Way:
         with self._lock:
             self.reading -= 1
         return Later(b"long")
+
+    def _pieces(self) -> Iterator[bytes]:
+        for piece in PIECES:
+            self.made_in.add(threading.current_thread().name)
+            yield piece
 
 
 class Later:
@@ -164,3 +177,12 @@ def test_its_line_has_the_number_of_the_request(way: Way, caplog: pytest.LogCapt
         asyncio.run(ask(gateway, post(10), post(10, "/later")))
     gateway.close()
     assert [record.__dict__["request_id"] for record in caplog.records] == ["a-1", "a-1"]
+
+
+def test_the_pieces_of_a_long_answer_are_made_where_it_was_begun(way: Way) -> None:
+    gateway = Gateway(echo, threads=1, spool_bytes=10**6, shortcuts=[way])
+    client = post(5, "/pieces")
+    asyncio.run(ask(gateway, client))
+    gateway.close()
+    assert client.body == b"".join(PIECES)
+    assert way.made_in == {"way_0"}
