@@ -162,7 +162,7 @@ class Bucket:
             if self._clock() >= self._ask_at:
                 self._ask_at = self._clock() + _ASKING_S
                 return
-        raise BucketAway(away.message, away.hint)
+        raise BucketAway(away.bucket, away.hint)
 
     def _store(self) -> "S3Store":
         """Return the library's object, made on first use.

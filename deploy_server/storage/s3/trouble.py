@@ -57,7 +57,15 @@ _ROLES = ("169.254.169.254", "169.254.170.2")
 
 
 class BucketAway(StorageError):
-    """Nobody answered; whoever asks at once again will hear the same."""
+    """Nobody answered; whoever asks at once again will hear the same of the bucket.
+
+    Attributes:
+        bucket: the part of the message that is true whatever was wanted of it.
+    """
+
+    def __init__(self, bucket: str, hint: str, what: str = "") -> None:
+        super().__init__(f"{what}: {bucket}" if what else bucket, hint)
+        self.bucket = bucket
 
 
 def names_no_object(error: Exception) -> bool:
@@ -83,8 +91,10 @@ def trouble(what: str, address: BucketAddress, error: Exception) -> StorageError
         why = " ".join(re.sub(r"<[^>]*>", " ", said).split())[:300]
         return StorageError(f"{what}: the bucket {address}: {why}", "Try again in a minute")
     why, hint = known
-    kind = BucketAway if known in (_AWAY, _NONE) else StorageError
-    return kind(f"{what}: the bucket {address} {why}", hint)
+    bucket = f"the bucket {address} {why}"
+    if known in (_AWAY, _NONE):
+        return BucketAway(bucket, hint, what)
+    return StorageError(f"{what}: {bucket}", hint)
 
 
 def _code(said: str) -> str:
