@@ -16,6 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from deploy_server.domain.errors import NotFound, SpecError
 from deploy_server.domain.inventory import SOFTWARE
 from deploy_server.services import audit
+from deploy_server.storage.hidden import names_unseen
 from deploy_server.storage.membership import groups_of
 from deploy_server.storage.models import (
     Computer,
@@ -304,7 +305,7 @@ def memberships_of(session: Session, computer_id: int, *, now: datetime) -> list
             name=group.name,
             kind=group.kind,
             member=group.id in member_of,
-            reason=_why_member(group, by_hand),
+            reason=_why_member(session, group, by_hand),
         )
         for group, by_hand in rows
     ]
@@ -353,10 +354,7 @@ def delete_computers(
     now: datetime,
     perimeter: Perimeter = None,
 ) -> int:
-    """Remove computers with their inventories and assignments; results stay in history.
-
-    Returns:
-        How many there were.
+    """Remove computers, inventories, assignments; returns how many. Results stay in history.
 
     Raises:
         NotFound: one of them is not there; nothing was removed.
@@ -393,8 +391,9 @@ def _sort_column(sort: str) -> InstrumentedAttribute[Any]:
         ) from None
 
 
-def _why_member(group: Group, by_hand: GroupMember | None) -> str:
+def _why_member(session: Session, group: Group, by_hand: GroupMember | None) -> str:
     if by_hand is None:
-        return f"it matches {group.expression}"
+        unseen = names_unseen(session, group.expression)
+        return "it matches" if unseen else f"it matches {group.expression}"
     verb = "put in" if by_hand.kind == "include" else "kept out"
     return f"{verb} by {by_hand.added_by or 'somebody'}"

@@ -7,6 +7,9 @@ who may not see them can forget it.
 from sqlalchemy import event, select
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 
+from deploy_server.domain.errors import SpecError
+from deploy_server.domain.search import parse
+from deploy_server.domain.search.tree import Pattern, leaves
 from deploy_server.storage.models import (
     Activation,
     AgentEvent,
@@ -17,6 +20,7 @@ from deploy_server.storage.models import (
     Report,
     Withdrawal,
 )
+from deploy_server.storage.search.packages import named
 
 #: What names a package.
 _OF_A_PACKAGE = (
@@ -28,6 +32,9 @@ _OF_A_PACKAGE = (
     Report.package_id,
     Withdrawal.package_id,
 )
+
+
+_UNSEEN = "unseen packages"
 
 
 def hidden_packages(session: Session) -> frozenset[int]:
@@ -43,6 +50,7 @@ def leave_out(session: Session, package_ids: frozenset[int]) -> None:
     """
     if not package_ids:
         return
+    session.info[_UNSEEN] = package_ids
     ids = sorted(package_ids)
     limits = [
         with_loader_criteria(column.class_, column.not_in(ids), include_aliases=True)
@@ -54,3 +62,28 @@ def leave_out(session: Session, package_ids: frozenset[int]) -> None:
             state.statement = state.statement.options(*limits)
 
     event.listen(session, "do_orm_execute", limit)
+
+
+def names_unseen(session: Session, expression: str) -> bool:
+    """Return whether `package:` in an expression names packages of which `session` meets none.
+
+    What names no package at all says nothing of those that are hidden.
+    """
+    unseen: frozenset[int] = session.info.get(_UNSEEN, frozenset())
+    return bool(unseen) and any(_is_unseen(session, unseen, each) for each in _named(expression))
+
+
+def _named(expression: str) -> set[Pattern]:
+    try:
+        asked = list(leaves(parse(expression)))
+    except SpecError:  # was saved when fields had other names; it finds nothing
+        return set()
+    return {each.argument for each in asked if each.field.name == "package" and each.argument}
+
+
+def _is_unseen(session: Session, unseen: frozenset[int], argument: Pattern) -> bool:
+    found = select(Package.id).where(named(argument)).limit(1)
+    if session.scalar(found) is not None:
+        return False
+    # The connection knows nothing of the session's limits.
+    return session.connection().scalar(found.where(Package.id.in_(sorted(unseen)))) is not None

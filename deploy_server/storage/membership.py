@@ -1,7 +1,7 @@
 """The groups that one computer is in: by hand, or because an expression finds it."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import SpecError
 from deploy_server.domain.search import parse
-from deploy_server.domain.search.tree import Age, And, Comparison, IsEmpty, Node, Not, Or
+from deploy_server.domain.search.tree import Age, leaves
 from deploy_server.storage.models import Computer, Group, GroupAssignment, GroupMember, Setting
 from deploy_server.storage.quick import Prepared
 from deploy_server.storage.search import columns, search_clause
@@ -110,7 +110,7 @@ def _is_steady(expression: str) -> bool:
     """Whether an expression means the same whatever groups and packages there are."""
     try:
         return not any(
-            each.field.name in ("group", "package") for each in _leaves(parse(expression))
+            each.field.name in ("group", "package") for each in leaves(parse(expression))
         )
     except SpecError:
         return False
@@ -118,19 +118,8 @@ def _is_steady(expression: str) -> bool:
 
 @lru_cache(maxsize=1000)
 def _ages(expression: str) -> frozenset[timedelta]:
-    values = (getattr(each, "values", ()) for each in _leaves(parse(expression)))
+    values = (getattr(each, "values", ()) for each in leaves(parse(expression)))
     return frozenset(one.duration for each in values for one in each if isinstance(one, Age))
-
-
-def _leaves(node: Node) -> Iterator[Comparison | IsEmpty]:
-    match node:
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from _leaves(part)
-        case Not(part):
-            yield from _leaves(part)
-        case _:
-            yield node
 
 
 def _others(

@@ -5,6 +5,7 @@ several values. A comparison holds when one value of the field and one given val
 holds for an empty field.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -99,3 +100,15 @@ class Or:
 
 
 Node = Comparison | IsEmpty | Not | And | Or
+
+
+def leaves(node: Node) -> Iterator[Comparison | IsEmpty]:
+    """Yield what a tree asks, without how that is joined."""
+    match node:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from leaves(part)
+        case Not(part):
+            yield from leaves(part)
+        case _:
+            yield node

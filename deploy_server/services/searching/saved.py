@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from deploy_server.domain.errors import Conflict, NotFound
 from deploy_server.domain.search.saving import check_audience, check_search
 from deploy_server.services import audit
+from deploy_server.storage.hidden import names_unseen
 from deploy_server.storage.models import SavedSearch, User
 from deploy_server.storage.types import fold
 
@@ -54,7 +55,10 @@ class SavedView:
 
 
 def list_searches(session: Session, reader: Reader) -> list[SavedView]:
-    """Return what the reader may see: their own first, each by name."""
+    """Return what the reader may see: their own first, each by name.
+
+    Of others' searches, those that name only packages hidden from the reader are left out.
+    """
     rows = session.execute(
         select(SavedSearch, User.name)
         .join(User, User.id == SavedSearch.owner_id)
@@ -72,6 +76,7 @@ def list_searches(session: Session, reader: Reader) -> list[SavedView]:
             own=row.owner_id == reader.id,
         )
         for row, owner in rows
+        if row.owner_id == reader.id or not names_unseen(session, row.expression)
     ]
 
 

@@ -100,12 +100,17 @@ class Packages:
         return among(Computer.id.expression, found, alone=self._alone)
 
     def _find(self, argument: Pattern) -> list[Package]:
-        found = matches(Package.name_key.expression, [match(argument.pieces)])
-        alive = and_(found, Package.deleted_at.is_(None))
-        text = argument.text
-        if text.isascii() and text.isdigit() and int(text) < _ID_MAX:
-            alive = or_(alive, Package.id == int(text))
-        return list(self._session.scalars(select(Package).where(alive)))
+        found = select(Package).where(named(argument, Package.deleted_at.is_(None)))
+        return list(self._session.scalars(found))
+
+
+def named(argument: Pattern, *conditions: Clause) -> Clause:
+    """Return the condition that a package has that name and fits `conditions`, or has that id."""
+    found = and_(matches(Package.name_key.expression, [match(argument.pieces)]), *conditions)
+    text = argument.text
+    if text.isascii() and text.isdigit() and int(text) < _ID_MAX:
+        return or_(found, Package.id == int(text))
+    return found
 
 
 def _is_class(value: Pattern, operator: str) -> bool:

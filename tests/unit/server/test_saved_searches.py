@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from deploy_server.domain.errors import Conflict, NotFound, SpecError
 from deploy_server.services.preferences import prefer, preference
 from deploy_server.services.searching import Reader, delete_search, list_searches, save_search
+from deploy_server.storage.hidden import leave_out
 from deploy_server.storage.models import AuditEntry
 from tests.support import factories as make
 from tests.support.clock import START
@@ -31,6 +32,26 @@ def test_each_audience_sees_what_is_meant_for_it(session: Session) -> None:
     assert names(session, reader(session, "operator")) == ["b", "d"]
     assert names(session, reader(session, "viewer", frozenset({"LYON"}))) == ["c", "d"]
     assert names(session, reader(session, "superadmin")) == ["d"]
+
+
+def test_what_names_only_hidden_packages_is_left_out(session: Session) -> None:
+    owner, other = reader(session), reader(session, "operator")
+    hidden = make.make_package(session, name="ZZhidden", hidden_at=START)
+    make.make_package(session, name="zeen")
+    for name, expression in {
+        "by name": "package:zzhidden = error",
+        "inside": 'tag = LYON or not (package:zeen is empty and package:"zzHID*" = none)',
+        "by id": f"package:{hidden.id:010d} = success",
+        "both": "package:z* = error",
+        "nobody's": "package:nothing = error",
+        "seen": "package:zeen = error",
+        "none": 'name ~ "package:zzhidden"',
+    }.items():
+        save_search(session, owner, name, expression, "all", now=START)
+    save_search(session, other, "own", "package:zzhidden = error", "all", now=START)
+    assert len(names(session, other)) == 8
+    leave_out(session, frozenset({hidden.id}))
+    assert names(session, other) == ["own", "both", "nobody's", "none", "seen"]
 
 
 def test_the_same_name_replaces_ones_own_only(session: Session) -> None:

@@ -151,6 +151,25 @@ def test_the_list_and_its_file_leave_it_out(console: Console, fleet: Fleet) -> N
     assert "zzhidden" in console.user("superadmin").get("/packages/csv").text
 
 
+@pytest.mark.parametrize(("role", "leaks"), [("viewer", False), ("admin", True)])
+def test_no_expression_of_others_names_it(
+    console: Console, fleet: Fleet, role: str, leaks: bool
+) -> None:
+    put_hidden(console, fleet)
+    expression = "not package:zzhidden = pending or package:1800999999 is empty"
+    sent = {"name": "theirs", "q": expression, "audience": "all"}
+    superadmin = console.user("superadmin")
+    superadmin.post("/searches", sent)
+    form = {"name": "dynamic", "kind": "dynamic", "expression": expression}
+    assert superadmin.post("/groups", form).status_code == 302
+    browser = console.user(role)
+    assert ("theirs" in browser.get("/computers").text) is leaks
+    tab = browser.get(f"/computers/{fleet.computer_id + 2}?tab=groups").text
+    assert "dynamic" in tab
+    assert bool(HIDDEN.search(tab)) is leaks
+    assert bool(HIDDEN.search(browser.get("/groups").text)) is leaks
+
+
 @pytest.mark.parametrize("role", ["operator", "admin"])
 def test_only_who_sees_it_runs_it_again(console: Console, fleet: Fleet, role: str) -> None:
     package_id = put_hidden(console, fleet)
