@@ -33,3 +33,8 @@ NO_SERIALS = frozenset(
 
 #: Addresses of no card, and of those that every computer with the same software has.
 NO_MACS = frozenset({"", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "44:45:53:54:00:00"})
+
+
+def says_itself(value: str) -> bool:
+    """Whether a value, as a line of a blacklist, stands for itself: neither pattern nor remark."""
+    return "*" not in value and not value.lstrip().startswith("#")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from deploy_server.domain.duplicates import Likeness, Trait
-from deploy_server.domain.errors import NotFound
+from deploy_server.domain.duplicates import Likeness, Trait, says_itself
+from deploy_server.domain.errors import NotFound, SpecError
 from deploy_server.services import computers, duplicates, settings
 from deploy_server.web.database import db
 from deploy_server.web.formats import plural
@@ -62,6 +62,14 @@ def ignore() -> ResponseReturnValue:
     name = _blacklist(duplicates.traits_of(db.session(), likeness))
     if not name or not value:
         raise NotFound("only a serial number or a network card can be ignored", "Reload the list")
+    if not says_itself(value):
+        raise SpecError(
+            "value",
+            f"the setting {name} would take {value[:80]!r} for a pattern or a remark, and then"
+            " ignore others or nothing",
+            "Write a line that fits this value alone into the setting, with * for what cannot"
+            " stand there",
+        )
     before = settings.get_setting(db.session(), name).value
     wanted = f"{before}\n{value}".strip()
     settings.set_setting(db.session(), name, wanted, actor=person().name, now=services().now())

@@ -1,8 +1,9 @@
 """Look-alikes in the browser: side by side, shown before they are merged, inside one's tags."""
 
+import pytest
 from sqlalchemy import select
 
-from deploy_server.storage.models import Computer
+from deploy_server.storage.models import Computer, Setting
 from tests.support.console import Browser, Console
 from tests.support.factories import make_computer
 
@@ -42,6 +43,21 @@ def test_other_tags_are_not_there(console: Console) -> None:
     pair = {"keep": mine.id, "computer": other.id}
     assert lyon.get(f"{URL}/merge", query_string=pair).status_code == 404
     assert lyon.post(f"{URL}/merge", pair).status_code == 404
+
+
+@pytest.mark.parametrize("value", ["*", "SN*", "#17"])
+def test_a_value_that_would_be_a_pattern_is_not_ignored(
+    admin: Browser, console: Console, value: str
+) -> None:
+    with console.session() as session:
+        for serial in (value, value, "SN1", "SN1"):
+            make_computer(session, serial=serial)
+    answer = admin.post("/computers/duplicates/ignore", {"by": "serial", "value": value.lower()})
+    assert answer.status_code == 422
+    assert "BLACKLIST_SERIALS would take" in answer.text
+    assert admin.get(URL).text.count("Says nothing: ignore it") == 2
+    with console.sessions() as session:
+        assert session.scalars(select(Setting.name)).all() == []
 
 
 def test_what_says_nothing_is_ignored_with_a_click(admin: Browser, console: Console) -> None:
