@@ -108,12 +108,15 @@ class _Reader(io.RawIOBase):
         inside = self._position - piece.start
         length = min(_BLOCK, piece.length - inside)
         try:
-            self._block, _ = self._bucket.get_range(piece.name, inside, length)
+            block, size = self._bucket.get_range(piece.name, inside, length)
         except NoObject as error:
             # There is no open file that would keep it: a newer revision took its place.
             raise StorageError(
                 f"{piece.name} went away while it was read", "Ask for it again"
             ) from error
+        if size != piece.length:
+            raise StorageError(f"{piece.name} changed while it was read", "Ask for it again")
+        self._block = block
         self._block_start = self._position
 
 

@@ -9,13 +9,15 @@ The names of the pieces say how far an upload is, so nobody has to keep that any
 import contextlib
 import hashlib
 import json
+import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from itertools import groupby
 from typing import BinaryIO, cast
 
+from deploy_server.domain.errors import StorageError
 from deploy_server.storage.locks import Locks
 from deploy_server.storage.refusals import (
     being_written,
@@ -34,6 +36,7 @@ from deploy_server.storage.uploads import KEEP, Proof, Upload
 
 _ROOT = "uploads"
 _ABOUT = "about.json"
+_PIECE = re.compile(r"([0-9]{20})-([1-9][0-9]{0,19})", re.ASCII)
 _BLOCK = 1024**2
 
 
@@ -63,10 +66,9 @@ class S3UploadStore:
         """Return an upload as far as it is."""
         if is_id(upload_id):
             with contextlib.suppress(NoObject):
-                about = json.loads(self._bucket.get(f"{_ROOT}/{upload_id}/{_ABOUT}"))
-                if about["owner"] == owner:
-                    offset = _end(self._pieces(upload_id))
-                    return Upload(upload_id, owner, about["name"], about["length"], offset)
+                upload = self._about(upload_id)
+                if upload.owner == owner:
+                    return replace(upload, offset=_end(self._pieces(upload_id)))
         raise not_here()
 
     def append(
@@ -105,7 +107,10 @@ class S3UploadStore:
         """Open a complete upload for reading."""
         if not upload.complete:
             raise not_complete(upload.name, upload.offset, upload.length)
-        return open_pieces(self._bucket, self._pieces(upload.id))
+        pieces = self._pieces(upload.id)
+        if _end(pieces) != upload.length:  # something went away since
+            raise not_complete(upload.name, _end(pieces), upload.length)
+        return open_pieces(self._bucket, pieces)
 
     def writer(self, upload: Upload) -> BinaryIO:
         """Open an empty upload for a parser that writes it; only bytes that follow each other."""
@@ -140,7 +145,7 @@ class S3UploadStore:
 
     def _truncate(self, upload_id: str, length: int) -> None:
         """Let go of what follows the first `length` bytes."""
-        for piece in reversed(self._pieces(upload_id)):
+        for piece in reversed(self._all_pieces(upload_id)):
             if piece.start < length < piece.start + piece.length:
                 kept = self._bucket.get(piece.name)[: length - piece.start]
                 self._bucket.put(_name(upload_id, piece.start, len(kept)), kept)
@@ -149,12 +154,32 @@ class S3UploadStore:
 
     def _pieces(self, upload_id: str) -> list[Piece]:
         """Return the pieces that follow each other without a gap, from the first byte on."""
-        found = [each.name for each in self._bucket.listed(f"{_ROOT}/{upload_id}")]
-        pieces = [Piece(name, *_read_name(name)) for name in found if not name.endswith(_ABOUT)]
-        # Two from the same offset: one was on its way when its sender died. The bytes are the
-        # same, and the longer one is the one that others may follow.
-        pieces.sort(key=lambda piece: (piece.start, -piece.length))
-        return list(_without_gaps(pieces))
+        return _farthest(self._all_pieces(upload_id))
+
+    def _all_pieces(self, upload_id: str) -> list[Piece]:
+        """Return every piece, by where it begins; nothing else that lies there."""
+        place = f"{_ROOT}/{upload_id}/"
+        found = []
+        for each in self._bucket.listed(f"{_ROOT}/{upload_id}"):
+            named = _PIECE.fullmatch(each.name.removeprefix(place))
+            if named is not None and int(named[2]) == each.size:
+                found.append(Piece(each.name, int(named[1]), each.size))
+        return sorted(found, key=lambda piece: (piece.start, piece.length))
+
+    def _about(self, upload_id: str) -> Upload:
+        name = f"{_ROOT}/{upload_id}/{_ABOUT}"
+        try:
+            about = json.loads(self._bucket.get(name)) | {"id": upload_id, "offset": 0}
+            upload = Upload(**about)
+            if not (isinstance(upload.name, str) and isinstance(upload.length, int | None)):
+                raise TypeError
+        except (ValueError, TypeError):
+            raise StorageError(
+                f"{name} cannot be read: the store answers with something else",
+                "Choose the file again; if that does not help, look whether endpoint in packages"
+                " in server.toml is the store's own",
+            ) from None
+        return upload
 
     def _write_about(self, upload: Upload) -> None:
         about = {name: value for name, value in asdict(upload).items() if name != "offset"}
@@ -205,18 +230,23 @@ def _name(upload_id: str, start: int, length: int) -> str:
     return f"{_ROOT}/{upload_id}/{start:020d}-{length}"
 
 
-def _read_name(name: str) -> tuple[int, int]:
-    start, _, length = name.rpartition("/")[2].partition("-")
-    return int(start), int(length)
+def _farthest(pieces: Sequence[Piece]) -> list[Piece]:
+    """Return those that lead from the first byte as far as any do; `pieces` by their starts.
+
+    Where two overlap, one was on its way when its sender died or gave up, and may come at any
+    time; the bytes are the same. So a late one may lead farther, but takes nothing back.
+    """
+    best: dict[int, tuple[int, Piece]] = {}
+    for piece in reversed(pieces):
+        end = piece.start + piece.length
+        farthest = best[end][0] if end in best else end
+        if piece.start not in best or farthest > best[piece.start][0]:
+            best[piece.start] = (farthest, piece)
+    chain: list[Piece] = []
+    while (found := best.get(_end(chain))) is not None:
+        chain.append(found[1])
+    return chain
 
 
-def _without_gaps(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    end = 0
-    for piece in pieces:
-        if piece.start == end:
-            yield piece
-            end += piece.length
-
-
-def _end(pieces: list[Piece]) -> int:
+def _end(pieces: Sequence[Piece]) -> int:
     return pieces[-1].start + pieces[-1].length if pieces else 0

@@ -154,7 +154,7 @@ def test_who_does_not_answer_is_left_alone_for_a_moment() -> None:
         with pytest.raises(StorageError) as second:
             bucket.get("y")
         # What it was asked for first is not what this one wants.
-        assert str(first.value) == f"x cannot be read: {str(second.value)}"
+        assert str(first.value) == f"x cannot be read: {second.value!s}"
         assert str(second.value).startswith(f"the bucket {away} cannot be reached.")
         assert asked == []
         now[0] += AWAY_S
