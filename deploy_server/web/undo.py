@@ -16,10 +16,12 @@ from deploy_server.storage.types import utc_text
 _ROOM = 1500
 
 
-def flash_cleared(text: str, label: str, package_id: int, what: Cleared, at: datetime) -> None:
-    """Say that rows of a package were cleared at this moment, with a button that takes it back."""
+def flash_cleared(
+    text: str, label: str, package_id: int, what: Cleared, rows: int, at: datetime
+) -> None:
+    """Say that `rows` of a package were cleared at this moment; a button takes that back."""
     address = url_for("console.recall.bring_back", package_id=package_id)
-    flash_done(text, label, address, {"what": what, "at": utc_text(at)})
+    flash_done(text, label, address, {"what": what, "rows": str(rows), "at": utc_text(at)})
 
 
 def flash_done(text: str, label: str, address: str, fields: Mapping[str, str | list[str]]) -> None:

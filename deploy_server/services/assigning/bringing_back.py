@@ -8,7 +8,7 @@ the package is not brought back, because its agent may have dropped it, or repor
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import ResultClass
@@ -29,6 +29,7 @@ def bring_back(
     cleared_at: datetime,
     what: Cleared,
     *,
+    rows: int,
     actor: str,
     now: datetime,
     perimeter: Perimeter = None,
@@ -43,6 +44,7 @@ def bring_back(
         package_id: of which package.
         cleared_at: to the second.
         what: rows that waited, or rows that succeeded.
+        rows: how many that cleared; more of that second are of something else that was done.
         actor: who does it.
         now: UTC.
         perimeter: tags.
@@ -52,13 +54,21 @@ def bring_back(
 
     Raises:
         NotFound: no such package.
-        Conflict: nothing of it is left to bring back.
+        Conflict: nothing of it is left to bring back, or it cannot be told from something else.
     """
     find_package(session, str(package_id))
+    cleared = _cleared(package_id, cleared_at, what, perimeter)
+    there = session.scalar(select(func.count()).select_from(Assignment).where(*cleared)) or 0
+    if there > rows:
+        raise Conflict(
+            "that cannot be brought back by itself: more than that was taken back from this"
+            " package in the same second",
+            "Deploy the package again to those that shall have it",
+        )
     changed = rowcount(
         session.execute(
             update(Assignment)
-            .where(*_cleared(package_id, cleared_at, what, perimeter))
+            .where(*cleared, *_offered(what))
             .values(cleared_at=None)
             .execution_options(synchronize_session=False)
         )
@@ -76,7 +86,7 @@ def bring_back(
 def _cleared(
     package_id: int, cleared_at: datetime, what: Cleared, perimeter: Perimeter
 ) -> list[ColumnElement[bool]]:
-    """Return the conditions of what comes back."""
+    """Return the conditions of what was cleared, and was not given anew since."""
     conditions: list[ColumnElement[bool]] = [
         Assignment.package_id == package_id,
         Assignment.cleared_at == cleared_at,
@@ -85,14 +95,18 @@ def _cleared(
     if inside := within(perimeter):
         mine = select(Computer.id).where(*inside)
         conditions.append(Assignment.computer_id.in_(mine))
-    if what == "waiting":
-        alive = select(Activation.id).where(Activation.ended_at.is_(None))
-        shared = exists().where(
-            and_(
-                GroupAssignment.group_id == Assignment.group_id,
-                GroupAssignment.package_id == Assignment.package_id,
-            )
-        )
-        conditions.append(Assignment.activation_id.in_(alive))
-        conditions.append(or_(Assignment.group_id.is_(None), shared))
     return conditions
+
+
+def _offered(what: Cleared) -> list[ColumnElement[bool]]:
+    """Return the conditions of what can wait again."""
+    if what != "waiting":
+        return []
+    alive = select(Activation.id).where(Activation.ended_at.is_(None))
+    shared = exists().where(
+        and_(
+            GroupAssignment.group_id == Assignment.group_id,
+            GroupAssignment.package_id == Assignment.package_id,
+        )
+    )
+    return [Assignment.activation_id.in_(alive), or_(Assignment.group_id.is_(None), shared)]

@@ -54,7 +54,7 @@ def stop(package_id: int) -> ResponseReturnValue:
         said.append(f"{plural(reached.beyond, 'agent')} of OCS cannot be told and may go on")
     text = "; ".join(said) + ". Results that still come go to the history."
     if reached.waiting and not (reached.told or reached.beyond or reached.groups):
-        flash_cleared(text, "Let them wait again", package_id, "waiting", now)
+        flash_cleared(text, "Let them wait again", package_id, "waiting", reached.waiting, now)
     else:
         flash(text, "success")
     return redirect(url_for(".taken_back", package_id=package_id))
@@ -64,12 +64,13 @@ def stop(package_id: int) -> ResponseReturnValue:
 @needs(Right.ASSIGN)
 def bring_back(package_id: int) -> ResponseReturnValue:
     """Take back that rows of the package were cleared at one moment."""
-    what, cleared_at = _cleared()
+    what, cleared, cleared_at = _cleared()
     rows = assigning.bring_back(
         db.session(),
         package_id,
         cleared_at,
         what,
+        rows=cleared,
         actor=person().name,
         now=services().now(),
         perimeter=person().perimeter,
@@ -105,8 +106,8 @@ def taken_back(package_id: int) -> ResponseReturnValue:
     )
 
 
-def _cleared() -> tuple[Cleared, datetime]:
-    """Which rows the form names, and when they were cleared."""
+def _cleared() -> tuple[Cleared, int, datetime]:
+    """Which rows the form names, how many, and when they were cleared."""
     named = request.form.get("what", "")
     kinds: dict[str, Cleared] = {"waiting": "waiting", "success": "success"}
     what = kinds.get(named)
@@ -114,6 +115,7 @@ def _cleared() -> tuple[Cleared, datetime]:
     with suppress(ValueError, OverflowError):
         sent = datetime.fromisoformat(request.form.get("at", ""))
         moment = sent.astimezone(UTC) if sent.tzinfo else None
-    if what is None or moment is None:
+    rows = request.form.get("rows", 0, type=int)
+    if what is None or moment is None or rows < 1:
         raise NotFound("that names nothing that was cleared", "Look at the package's results")
-    return what, moment
+    return what, rows, moment

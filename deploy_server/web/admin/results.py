@@ -166,9 +166,9 @@ def validate(package_id: int) -> ResponseReturnValue:
     said = _VALIDATIONS[what]["done"].format(rows=plural(rows, "computer"))
     said += " The history keeps what they reported."
     if rows and what == "success":
-        flash_cleared(said, "Count them again", package_id, "success", now)
+        flash_cleared(said, "Count them again", package_id, "success", rows, now)
     elif rows and what == "not_notified":
-        flash_cleared(said, "Let them wait again", package_id, "waiting", now)
+        flash_cleared(said, "Let them wait again", package_id, "waiting", rows, now)
     else:
         flash(said, "success")
     return redirect(url_for("console.packages.show", package_id=package_id))

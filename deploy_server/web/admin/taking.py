@@ -60,7 +60,8 @@ def take() -> ResponseReturnValue:
     )
     said = _report(taken, results_too=results_too)
     if len(taken) == 1 and taken[0].waiting and not _reached(taken[0], results_too=results_too):
-        flash_cleared(said[0], "Let it wait again", taken[0].package, "waiting", now)
+        waited = taken[0].waiting
+        flash_cleared(said[0], "Let it wait again", taken[0].package, "waiting", waited, now)
     else:
         for each in said:
             flash(each, "success" if taken else "warning")

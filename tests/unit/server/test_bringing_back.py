@@ -1,6 +1,7 @@
 """The way back from clearing: exactly those who were cleared, and only where that is the truth."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -53,8 +54,12 @@ def clear(session: Session, site: Activation, what: status.Validation) -> int:
     return status.validate(session, site.package_id, what, actor="ann", now=START)
 
 
-def bring_back(session: Session, site: Activation, what: assigning.Cleared = "waiting") -> int:
-    return assigning.bring_back(session, site.package_id, START, what, actor="ann", now=LATER)
+def bring_back(
+    session: Session, site: Activation, what: assigning.Cleared = "waiting", rows: int = 4
+) -> int:
+    return assigning.bring_back(
+        session, site.package_id, START, what, rows=rows, actor="ann", now=LATER
+    )
 
 
 @pytest.mark.parametrize(("cleared", "what", "number"), [
@@ -93,14 +98,38 @@ def test_only_that_moment_and_only_inside_the_tags(session: Session, site: Activ
             session, str(site.package_id), Selection(computer_ids=[computer]), actor="x", now=LATER
         )
     clear(session, site, "not_notified")
-    about = {"actor": "lea", "now": LATER, "perimeter": frozenset({"lyon"})}
+    about: dict[str, Any] = {
+        "rows": 4,
+        "actor": "lea",
+        "now": LATER,
+        "perimeter": frozenset({"lyon"}),
+    }
     with pytest.raises(Conflict):
         assigning.bring_back(session, site.package_id, START, "waiting", **about)
     about["perimeter"] = frozenset({"paris"})
     assert assigning.bring_back(session, site.package_id, START, "waiting", **about) == 1
     assert bring_back(session, site) == 2
     with pytest.raises(NotFound):
-        assigning.bring_back(session, 7, START, "waiting", actor="x", now=LATER)
+        assigning.bring_back(session, 7, START, "waiting", rows=4, actor="x", now=LATER)
+
+
+def test_two_acts_of_one_second_do_not_come_back_together(
+    session: Session, site: Activation
+) -> None:
+    lyon, paris = frozenset({"LYON"}), frozenset({"PARIS"})
+    for town in (lyon, paris):
+        cleared = status.validate(
+            session, site.package_id, "not_notified", actor="x", now=START, perimeter=town
+        )
+        assert cleared == 1
+    before = rows(session)
+    with pytest.raises(Conflict, match=r"more than that .* in the same second"):
+        bring_back(session, site, rows=1)
+    assert rows(session) == before
+    about: dict[str, Any] = {"rows": 1, "actor": "lea", "now": LATER, "perimeter": lyon}
+    assert assigning.bring_back(session, site.package_id, START, "waiting", **about) == 1
+    # What is left is the other act's.
+    assert bring_back(session, site, rows=1) == 1
 
 
 def test_who_was_deployed_to_again_is_left_alone(session: Session, site: Activation) -> None:

@@ -54,6 +54,19 @@ def test_who_waited_waits_again(admin: Browser, console: Console) -> None:
     assert admin.post(address, dict(fields)).status_code == 409
 
 
+def test_what_else_was_taken_back_in_that_second_stays(admin: Browser, console: Console) -> None:
+    package_id, numbers = deployed(console, "WAITING", "WAITING")
+    pages = []
+    for computer in numbers:
+        taken = admin.post("/computers/unassign", {"computer": computer, "package": package_id})
+        pages.append(admin.get(taken.location).text)
+    ((address, fields),) = ways_back(pages[0])
+    answer = admin.post(address, dict(fields))
+    assert answer.status_code == 409
+    assert "Deploy the package again to those that shall have it" in answer.text
+    assert "WAITING" not in waits(admin, package_id)
+
+
 @pytest.mark.parametrize("code", ["NOTIFIED", "ERR_X"])
 def test_what_an_agent_did_is_not_offered_back(admin: Browser, console: Console, code: str) -> None:
     package_id, (computer,) = deployed(console, code)
@@ -94,7 +107,10 @@ def test_a_stop_is_taken_back_where_nobody_was_told(admin: Browser, console: Con
     "fields",
     [{}, {"what": "waiting"}, {"what": "error", "at": "2026-11-21T10:00:00Z"},
      {"what": "waiting", "at": "2026-11-21T10:00:00"}, {"what": "waiting", "at": "x"},
-     {"what": "waiting", "at": "0001-01-01T00:00:00+23:59"}],
+     {"what": "waiting", "at": "0001-01-01T00:00:00+23:59"},
+     {"what": "waiting", "at": "2026-11-21T10:00:00Z"},
+     {"what": "waiting", "at": "2026-11-21T10:00:00Z", "rows": "0"},
+     {"what": "waiting", "at": "2026-11-21T10:00:00Z", "rows": "x"}],
 )  # fmt: skip
 def test_a_way_back_that_nobody_offered(
     admin: Browser, console: Console, fields: dict[str, str]
