@@ -29,6 +29,7 @@ from deploy_server.storage.database import make_engine, session_factory
 from deploy_server.storage.locks import FileLocks
 from deploy_server.storage.models import Package
 from deploy_server.storage.s3 import Bucket, S3FragmentStore
+from deploy_server.storage.s3.bucket import LONG, SHORT
 from tests.support.archive_bytes import tar_gz
 from tests.support.packages import LAUNCH, NOW, build
 
@@ -87,7 +88,7 @@ class Life:
         """A store with locks of its own: those of the dead are nobody's."""
         staging = self.folder / name
         bucket = Bucket(BucketAddress("tests"))
-        bucket._opened = cast(S3Store, self.objects)
+        bucket._opened = dict.fromkeys((LONG, SHORT), cast(S3Store, self.objects))
         return S3FragmentStore(bucket, FileLocks(staging), staging)
 
     def run(self, work: Work, steps: int) -> bool:

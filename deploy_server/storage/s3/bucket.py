@@ -28,11 +28,32 @@ AWAY_S = 2.0
 #: For how many seconds nobody else asks meanwhile.
 _ASKING_S = 60.0
 
-_CONNECT_S = 4
-_READ_S = 20
-_REQUEST_S = 60
 _RETRIES = 2
-_RETRY_S = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """For how long a store is waited for, in seconds.
+
+    Attributes:
+        connect: until it takes a connection.
+        read: until something comes, again and again.
+        request: until everything is there.
+        retry: from the first try to the last.
+    """
+
+    connect: float
+    read: float
+    request: float
+    retry: float
+
+
+#: For pieces of files: megabytes, on any line.
+LONG = Patience(connect=4, read=20, request=60, retry=12)
+
+#: For what is a few bytes, and what everything begins with: so it is soon known that a store hangs.
+#: No try begins when the first one waited that long.
+SHORT = Patience(connect=3, read=5, request=5, retry=3)
 
 
 class NoObject(Exception):
@@ -65,18 +86,18 @@ class Bucket:
     def __init__(self, address: BucketAddress, clock: Callable[[], float] = time.monotonic) -> None:
         self.address = address
         self._clock = clock
-        self._opened: S3Store | None = None
+        self._opened: dict[Patience, S3Store] = {}
         self._lock = threading.Lock()
         self._away: BucketAway | None = None
         self._ask_at = 0.0
 
     def get(self, name: str) -> bytes:
-        """Return an object.
+        """Return an object of a few bytes; who does not send it soon is away.
 
         Raises:
             NoObject: there is none.
         """
-        with self._errors(f"{name} cannot be read") as store:
+        with self._errors(f"{name} cannot be read", SHORT) as store:
             return bytes(store.get(name).bytes())
 
     def get_range(self, name: str, start: int, length: int) -> tuple[bytes, int]:
@@ -133,13 +154,13 @@ class Bucket:
 
     def check(self) -> None:
         """Return when it answers."""
-        with self._errors("packages cannot be looked at") as store:
+        with self._errors("packages cannot be looked at", SHORT) as store:
             store.list_with_delimiter("check")
 
     @contextmanager
-    def _errors(self, what: str) -> Iterator["S3Store"]:
+    def _errors(self, what: str, patience: Patience = LONG) -> Iterator["S3Store"]:
         self._refuse_while_away()
-        store = self._store()
+        store = self._store(patience)
         from obstore.exceptions import BaseError
 
         try:
@@ -164,17 +185,17 @@ class Bucket:
                 return
         raise BucketAway(away.bucket, away.hint)
 
-    def _store(self) -> "S3Store":
+    def _store(self, patience: Patience) -> "S3Store":
         """Return the library's object, made on first use.
 
         It works with threads, which do not survive a fork: a parent of workers must not use it.
         """
-        if self._opened is None:
-            self._opened = _open(self.address)
-        return self._opened
+        if patience not in self._opened:
+            self._opened[patience] = _open(self.address, patience)
+        return self._opened[patience]
 
 
-def _open(address: BucketAddress) -> "S3Store":
+def _open(address: BucketAddress, patience: Patience) -> "S3Store":
     try:
         # Only here, because it takes 15 MB, and who keeps packages on a disk need not have it.
         from obstore.store import S3Store
@@ -184,9 +205,9 @@ def _open(address: BucketAddress) -> "S3Store":
             "Install tranche with its extra s3: pip install 'tranche[server,s3]'",
         ) from None
     client: ClientConfig = {
-        "connect_timeout": timedelta(seconds=_CONNECT_S),
-        "read_timeout": timedelta(seconds=_READ_S),
-        "timeout": timedelta(seconds=_REQUEST_S),
+        "connect_timeout": timedelta(seconds=patience.connect),
+        "read_timeout": timedelta(seconds=patience.read),
+        "timeout": timedelta(seconds=patience.request),
         "allow_http": address.endpoint.startswith("http://"),
     }
     if address.ca:
@@ -203,7 +224,7 @@ def _open(address: BucketAddress) -> "S3Store":
         client_options=client,
         retry_config={
             "max_retries": _RETRIES,
-            "retry_timeout": timedelta(seconds=_RETRY_S),
+            "retry_timeout": timedelta(seconds=patience.retry),
             "backoff": {
                 "init_backoff": timedelta(milliseconds=100),
                 "max_backoff": timedelta(seconds=2),

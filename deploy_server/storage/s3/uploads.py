@@ -147,7 +147,7 @@ class S3UploadStore:
         """Let go of what follows the first `length` bytes."""
         for piece in reversed(self._all_pieces(upload_id)):
             if piece.start < length < piece.start + piece.length:
-                kept = self._bucket.get(piece.name)[: length - piece.start]
+                kept, _ = self._bucket.get_range(piece.name, 0, length - piece.start)
                 self._bucket.put(_name(upload_id, piece.start, len(kept)), kept)
             if piece.start + piece.length > length:
                 self._bucket.delete([piece.name])

@@ -1,7 +1,10 @@
 """The address of a bucket, and what its store refuses as sentences that people can act on."""
 
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,8 +15,9 @@ from deploy_server.config import ConfigError, ServerConfig
 from deploy_server.domain.bucket import BucketAddress
 from deploy_server.domain.errors import StorageError
 from deploy_server.storage.s3 import Bucket
+from deploy_server.storage.s3 import bucket as bucket_module
 from deploy_server.storage.s3.bucket import AWAY_S, NoObject
-from deploy_server.storage.s3.trouble import trouble
+from deploy_server.storage.s3.trouble import BucketAway, trouble
 from tests.support.object_store import CREDENTIALS
 
 WHERE = "https://s3.example.org"
@@ -150,7 +154,8 @@ def test_who_does_not_answer_is_left_alone_for_a_moment() -> None:
         bucket.address, there = away, bucket.address
         with pytest.raises(StorageError, match=r"cannot be reached.*") as first:
             bucket.get("x")
-        bucket.address, bucket._opened = there, None
+        bucket.address = there
+        bucket._opened.clear()
         with pytest.raises(StorageError) as second:
             bucket.get("y")
         # What it was asked for first is not what this one wants.
@@ -169,6 +174,23 @@ def test_who_does_not_answer_is_left_alone_for_a_moment() -> None:
         assert bucket.get("x") == b"x"
         assert asked == ["/packages/x"]
         assert bucket.get("y") == b"x"
+
+
+@pytest.mark.parametrize("call", [lambda bucket: bucket.get("x"), lambda bucket: bucket.check()])
+def test_who_hangs_is_soon_known(
+    call: Callable[[Bucket], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What has only a few bytes to say has to say them soon; the other tries would add to that.
+    patience = bucket_module.SHORT
+    assert max(patience.connect, patience.read, patience.request) <= 5
+    assert patience.retry <= patience.request
+    monkeypatch.setattr(bucket_module, "SHORT", replace(patience, read=0.1, request=0.1, retry=0))
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        bucket = Bucket(BucketAddress("p", "", f"http://127.0.0.1:{mute.getsockname()[1]}"))
+        began = time.monotonic()
+        with pytest.raises(BucketAway, match="cannot be reached"):
+            call(bucket)
+        assert time.monotonic() - began < 5
 
 
 def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
