@@ -9,6 +9,7 @@ from deploy_server.domain.search.writing import quoted
 from deploy_server.storage.models import (
     AgentEvent,
     JobTemplate,
+    RefusedAgent,
     Report,
     SavedSearch,
     Setting,
@@ -85,6 +86,11 @@ def fill(session: Session, now: datetime, text: str) -> list[str]:
         Report(at=now, device_id=text, computer_name=text, package_id=package.id,
                package_name=text, code=text[:250], result_class=3, note=text)
     )  # fmt: skip
+    for known in (text, f"{text[:200]}, of no computer"):
+        session.add(
+            RefusedAgent(device_id=known[:255], agent=text[:255], remote=text, why=text, count=1,
+                         first_at=now, last_at=now)
+        )  # fmt: skip
     session.add(Setting(scope="global", scope_id=0, name="AGENTS_ALLOWED", value=text,
                         changed_at=now, changed_by=text))  # fmt: skip
     one, two, three, four = package.id, computer.id, group.id, twin.id
@@ -99,6 +105,7 @@ def fill(session: Session, now: datetime, text: str) -> list[str]:
         f"/computers/tag?computer={two}", f"/computers/settings?computer={two}",
         "/computers/duplicates?by=name", f"/computers/duplicates/merge?keep={two}&computer={four}",
         "/packages/build/templates", "/packages/build/templates/own/1", "/packages/build",
+        "/computers/refused", f"/computers/unassign?computer={two}",
         f"/computers/delete?computer={two}", f"/deploy?computer={two}&activation={activation.id}",
         "/groups", f"/groups/{three}", f"/groups/{three}/delete", f"/groups/choose?computer={two}",
         "/settings", f"/settings/computer/{two}", f"/settings/group/{three}", "/people",
