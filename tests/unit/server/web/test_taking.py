@@ -5,7 +5,9 @@ from html import unescape
 from typing import Any
 
 import pytest
+from lxml import html
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
 from deploy_server.storage.models import Assignment
 from tests.support.apps import OURS
@@ -127,3 +129,61 @@ def test_many_packages_are_counted_together(admin: Browser, console: Console) ->
         sent = {"computer": computer.id, "package": [each.package_id for each in rows]}
     page = admin.get(admin.post("/computers/unassign", sent).location).text
     assert "5 packages, counted together: 5 computers that waited will not be told." in page
+
+
+def press(browser: Browser, page: str, label: str, *ticks: tuple[str, str]) -> TestResponse:
+    """What a browser that runs no script sends, after these boxes were ticked."""
+    (button,) = [
+        each for each in html.fromstring(page).iter("button") if label in each.text_content()
+    ]
+    around = [button, *button.iterancestors()]
+    assert not any(each.get("hidden") is not None for each in around)
+    assert button.get("disabled") is None
+    form = next(each for each in around if isinstance(each, html.FormElement))
+    boxes = {
+        (each.name, each.get("value")): each for each in form.xpath(".//input[@type='checkbox']")
+    }
+    for tick in ticks:
+        boxes[tick].checked = True
+    sent: dict[str, list[str]] = {}
+    for name, value in form.form_values():
+        sent.setdefault(name, []).append(value)
+    action = button.get("formaction", form.action)
+    if form.method == "GET":
+        return browser.get(action, query_string=sent)
+    assert sent["csrf_token"] == [browser.token]
+    return browser.post(action, sent)
+
+
+def test_without_scripts_ticked_rows_are_shown_first_and_then_taken_from(
+    admin: Browser, console: Console, packages: list[int]
+) -> None:
+    listed = admin.get("/computers").text
+    shown_first = press(admin, listed, "Take back", ("computer", "1"), ("computer", "5"))
+    assert "Take packages back from 2 computers" in shown_first.text
+    assert len(left(console)) == 6
+    nothing = press(admin, shown_first.text, "Take the ticked ones back")
+    assert nothing.status_code == 422
+    assert len(left(console)) == 6
+    box = ("package", str(packages[0]))
+    answer = press(admin, nothing.text, "Take the ticked ones back", box)
+    assert answer.status_code == 302
+    assert "2 computers that waited will not be told" in admin.get(answer.location).text
+    assert left(console) == ["NOTIFIED", "NOTIFIED", "SUCCESS", "SUCCESS"]
+
+
+def test_without_scripts_a_whole_result_that_moved_is_shown_again(
+    admin: Browser, console: Console, packages: list[int]
+) -> None:
+    listed = admin.get("/computers?q=tag+=+LYON").text
+    first = press(admin, listed, "Take back", ("whole", "1"))
+    with console.session() as session:
+        make_computer(session, tag="LYON")
+    box = ("package", str(packages[0]))
+    again = press(admin, first.text, "Take the ticked ones back", box)
+    assert again.status_code == 409
+    assert "The search found 4 computers when you looked, and 5 now" in again.text
+    assert len(left(console)) == 6
+    # The box is still ticked.
+    assert press(admin, again.text, "Take the ticked ones back").status_code == 302
+    assert left(console) == ["SUCCESS", "SUCCESS", "WAITING"]
