@@ -34,6 +34,7 @@ _OF_A_PACKAGE = (
 )
 
 
+#: What a session keeps the ids under that it meets nothing of.
 _UNSEEN = "unseen packages"
 
 
