@@ -187,9 +187,11 @@ def settle(session: Session, staging: Staging, package: Package) -> None:
 
     Raises:
         Conflict: the name was taken meanwhile.
+        StorageError: somebody else could change the package meanwhile.
     """
     package_id, revision, name = package.id, package.revision, package.name
     try:
+        staging.confirm()  # as late as can be: only the commit follows
         session.commit()
     except BaseException as error:
         # Also Ctrl-C, and a connection that broke: the commit may have come through.

@@ -49,6 +49,7 @@ class Staging(Protocol):
         with store.begin(package_id) as staging:
             info = staging.create("info"); info.write(data); info.close()
             staging.publish()   # readers see it
+            staging.confirm()   # and nobody else could change it
             session.commit()    # the row is there too
             staging.finish()    # it stays
     """
@@ -77,6 +78,13 @@ class Staging(Protocol):
 
         Raises:
             StorageError: the disk refuses; nothing has changed then.
+        """
+
+    def confirm(self) -> None:
+        """Return when nobody else could change the package until now.
+
+        Raises:
+            StorageError: somebody could.
         """
 
     def finish(self) -> None:

@@ -146,6 +146,9 @@ class LocalStaging:
             sync_folder(self._published.parent)
             sync_folder(self._folder.parent)
 
+    def confirm(self) -> None:
+        """Return: the kernel keeps others away as long as this process lives."""
+
     def finish(self) -> None:
         """Let go: what was published stays, an older folder goes."""
         self._done = True

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pytest
 from obstore.store import MemoryStore, S3Store
@@ -21,15 +21,17 @@ from sqlalchemy.orm import Session
 from deploy_agent.wire.fragment import FragmentList
 from deploy_agent.wire.info import parse_info
 from deploy_server.domain.bucket import BucketAddress
+from deploy_server.domain.errors import StorageError
 from deploy_server.services.building import build_package
 from deploy_server.services.editing import edit_package, spec_of
 from deploy_server.services.packages import delete_packages
 from deploy_server.services.sweeping import sweep_orphans
 from deploy_server.storage.database import make_engine, session_factory
-from deploy_server.storage.locks import FileLocks
+from deploy_server.storage.locks import FileLocks, Lock
 from deploy_server.storage.models import Package
 from deploy_server.storage.s3 import Bucket, S3FragmentStore
 from deploy_server.storage.s3.bucket import LONG, SHORT
+from deploy_server.storage.s3.shelf import Current
 from tests.support.archive_bytes import tar_gz
 from tests.support.packages import LAUNCH, NOW, build
 
@@ -180,3 +182,68 @@ def test_killed_at_every_step(sqlite_databases: Any, tmp_path: Path, work: Work)
         assert len(life.rows()) == 2
     else:
         assert life.rows() == ({} if work is delete_old else {life.old: 2})
+
+
+class BrokenLock:
+    """One whose keeper goes away when `locks` says so; the next one may take it then."""
+
+    def __init__(self, locks: "BreakingLocks", lock: Lock) -> None:
+        self._locks = locks
+        self._lock = lock
+
+    def confirm(self) -> None:
+        if self._locks.broken:
+            raise StorageError("the connection broke")
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class BreakingLocks(FileLocks):
+    """Locks like those of a database, which keep nobody away when the connection broke."""
+
+    broken = False
+
+    def take(self, name: str) -> Lock | None:
+        lock = super().take(name)
+        return None if lock is None else BrokenLock(self, lock)
+
+
+def nobody(_session: Session, _store: S3FragmentStore) -> None:
+    """Do nothing."""
+
+
+def sweep(session: Session, store: S3FragmentStore) -> None:
+    sweep_orphans(session, store, NOW)
+
+
+@pytest.mark.parametrize("work", [build_new, change_old])
+@pytest.mark.parametrize("other", [nobody, sweep, describe_old])
+def test_a_lock_that_breaks_before_the_commit(
+    sqlite_databases: Any, tmp_path: Path, work: Work, other: Work
+) -> None:
+    with sqlite_databases.fresh(tmp_path) as url:
+        life = Life(tmp_path, url)
+        store = life.new_store("broken")
+        locks = store.shelf.locks = BreakingLocks(tmp_path / "broken")
+        show = store.shelf.show
+
+        def show_and_break(package_id: int, current: Current | None) -> None:
+            show(package_id, current)
+            if not locks.broken:
+                locks.broken = True
+                with life.sessions() as session:
+                    other(session, life.store)
+
+        store.shelf.show = show_and_break  # type: ignore[method-assign]
+        with life.sessions() as session, pytest.raises(StorageError, match="broke"):
+            work(session, store)
+        # Whoever had it meanwhile is right, and nobody else changes anything.
+        assert life.seen() == life.rows() == {life.old: 2 if other is describe_old else 1}
+        life.engine.dispose()

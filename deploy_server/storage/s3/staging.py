@@ -36,7 +36,8 @@ class S3Staging:
         self._place = shelf.folder(package_id, self._folder)
         self._sender = Sender(shelf.bucket)
         self._info: _InfoFile | None = None
-        self._done = self._shown = False
+        self._shown: Current | None = None
+        self._done = False
 
     def create(self, name: str) -> NewStoredFile:
         """Open a new file of this folder for writing."""
@@ -73,9 +74,13 @@ class S3Staging:
         """Make the folder what readers see, all at once, for good."""
         self._sender.wait()
         self._lock.confirm()
-        self._shown = True  # where the answer is lost, nobody knows
         revision = None if self._info is None else self._info.revision()
-        self._shelf.show(self.package_id, Current(self._folder, revision))
+        self._shown = Current(self._folder, revision)  # where the answer is lost, nobody knows
+        self._shelf.show(self.package_id, self._shown)
+
+    def confirm(self) -> None:
+        """Return when nobody else could change the package until now."""
+        self._lock.confirm()
 
     def finish(self) -> None:
         """Let go: what was published stays, an older folder goes."""
@@ -100,14 +105,19 @@ class S3Staging:
             return
         self._sender.stop()
         try:
-            if self._shown:
-                self._shelf.show(self.package_id, self._before)
+            if self._shown is not None:
+                self._take_back(self._shown)
             self._shelf.remove(self.package_id, self._folder)
         except StorageError as error:
             # The first error is what people need to hear; `recover` does the rest.
             log.warning("left for the next sweep: %s", error)
         finally:
             self._let_go()
+
+    def _take_back(self, shown: Current) -> None:
+        # Where the lock broke, somebody else may have changed the package since, or removed it.
+        if self._shelf.current(self.package_id) in (shown, self._before):
+            self._shelf.show(self.package_id, self._before)
 
     def _let_go(self) -> None:
         self._sender.stop()
