@@ -98,7 +98,7 @@ def create_app(
     if "comm" in wanted:
         app.shortcuts += (WireShortcut(wire, _contact_threads(config), watch),)
     if "files" in wanted:
-        app.shortcuts += (_files(config, store, watch),)
+        app.shortcuts += (_files(config, store, watch, scheme),)
     _add_faces(app, wanted, scheme)
     if "admin" in wanted:
         from deploy_server.web.replica import init_replica
@@ -139,10 +139,10 @@ def _wire(
     )
 
 
-def _files(config: ServerConfig, store: FragmentStore, watch: Watch) -> Shortcut:
+def _files(config: ServerConfig, store: FragmentStore, watch: Watch, scheme: Scheme) -> Shortcut:
     if config.bucket is None:
         return FileShortcut(store, watch)
-    return BucketShortcut(store, watch, config.threads)
+    return BucketShortcut(store, watch, config.threads, is_plain=scheme == "http")
 
 
 def _contact_threads(config: ServerConfig) -> int:

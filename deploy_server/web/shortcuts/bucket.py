@@ -1,4 +1,4 @@
-"""Whole fragments and their lists from a bucket, on the short way and in threads of their own.
+"""Whole files of packages from a bucket, on the short way and in threads of their own.
 
 So a store that is slow to answer holds up nobody but those who want something of it.
 """
@@ -30,18 +30,20 @@ class BucketShortcut(FileShortcut):
         store: where they are.
         watch: where requests are counted.
         threads: how many wait for the store at the same time.
+        is_plain: whether requests come without TLS; there are no info files then.
     """
 
     name = "bucket"
 
-    def __init__(self, store: FragmentStore, watch: Watch, threads: int) -> None:
+    def __init__(self, store: FragmentStore, watch: Watch, threads: int, *, is_plain: bool) -> None:
         super().__init__(store, watch)
         self.threads = threads
+        self._is_plain = is_plain
 
     def takes(self, scope: Scope, length: int) -> bool:
         """Whether a request is for here; `length` of its body, in bytes."""
         asked = asked_for(scope, length)
-        return asked is not None and asked[2] is not INFO
+        return asked is not None and not (self._is_plain and asked[2] is INFO)
 
     def _whole(self, package: int, name: str, kind: FileKind) -> tuple[Answer, int]:
         file = self._store.open(package, name)

@@ -10,13 +10,21 @@ from deploy_server.domain.errors import DeployError, NotFound
 from deploy_server.storage.disk import storage_errors
 from deploy_server.storage.fragments import FragmentStore
 from deploy_server.web.errors import told_to_machines
-from deploy_server.web.files import FRAGMENT, INFO, FileKind, kind_of, told_to_strangers
+from deploy_server.web.files import (
+    FRAGMENT,
+    FRAGMENT_LIST,
+    INFO,
+    FileKind,
+    kind_of,
+    told_to_strangers,
+)
 from deploy_server.web.gateway.answer import Answer, Headers
 from deploy_server.web.gateway.exchange import Scope
 from deploy_server.web.observing import Watch
 from deploy_server.web.shortcuts.asking import answer, header, who
 
 _FOLDER = "/download/"
+_COUNTED = {INFO: "info", FRAGMENT: "fragment", FRAGMENT_LIST: "fragment_list"}
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 #: Bytes of a file that is read here: to have the server open it costs more than to hand it over.
@@ -63,8 +71,7 @@ class FileShortcut:
             plain = [(b"content-type", b"text/plain; charset=utf-8"), _NOSNIFF]
             made, size = answer(status, text.encode(), plain, number), len(text)
         made.request_id = number
-        counted = "fragment" if kind is FRAGMENT else "fragment_list"
-        self._watch.row.count(counted, made.status, time.perf_counter() - began, size)
+        self._watch.row.count(_COUNTED[kind], made.status, time.perf_counter() - began, size)
         return made
 
     def _whole(self, package: int, name: str, kind: FileKind) -> tuple[Answer, int]:

@@ -26,6 +26,7 @@ from deploy_server.web.gateway import Shortcut
 from deploy_server.web.gateway.answer import Answer
 from deploy_server.web.observing import Watch, request_id
 from deploy_server.web.shortcuts.asking import header, who
+from deploy_server.web.shortcuts.bucket import BucketShortcut
 from tests.support.apps import OCS, OURS, Site, make_site
 from tests.support.waiting import wait_until
 
@@ -212,7 +213,20 @@ def get(path: str, *headers: tuple[bytes, bytes], method: str = "GET") -> dict[s
 
 @pytest.mark.parametrize("name", [*FILES, f"{PACKAGE}-3"])
 def test_files_are_sent_as_flask_sends_them(published: Site, name: str) -> None:
-    way = shortcut(published, "file")
+    sent_as_flask_sends_it(published, shortcut(published, "file"), name)
+
+
+@pytest.mark.parametrize("name", ["info", *FILES, f"{PACKAGE}-3"])
+def test_so_are_those_of_a_bucket(published: Site, name: str) -> None:
+    store = published.app.extensions["tranche"].store
+    watch = Watch(published.config, Board().claim())
+    way = BucketShortcut(store, watch, threads=1, is_plain=False)
+    sent_as_flask_sends_it(published, way, name)
+    plain = BucketShortcut(store, watch, threads=1, is_plain=True)
+    assert plain.takes(get(f"{PACKAGE}/{name}"), 0) is (name != "info")
+
+
+def sent_as_flask_sends_it(published: Site, way: Shortcut, name: str) -> None:
     asked = get(f"{PACKAGE}/{name}")
     assert way.takes(asked, 0)
     short = way.open(asked, b"")
