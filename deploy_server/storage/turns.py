@@ -130,7 +130,14 @@ class Writer:
                 self._is_led = bool(self._waiting)
                 following = self._waiting[:1]
             for each in (*following, *batch):
-                each.call()
+                self._call(each)
+
+    def _call(self, job: "_Job[Any]") -> None:
+        try:
+            job.call()
+        except Exception:
+            # Whatever it is, the others that wait have to be called.
+            log.exception("nobody was told what became of a message of %s", job.device_id)
 
     def _all(self, batch: "list[_Job[Any]]") -> None:
         if len(batch) == 1:

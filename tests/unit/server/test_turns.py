@@ -165,6 +165,25 @@ def test_the_queue_and_those_who_wait_are_committed_together(
     assert crowd.commits == 2
 
 
+def test_who_cannot_be_told_leaves_nobody_else_untold(
+    one_file: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    crowd = Crowd(one_file)
+    held = threading.Event()
+    crowd.writer._leader.submit(held.wait, 30)
+
+    def fail(_result: Callable[[], str]) -> None:
+        raise RuntimeError("the loop is gone")
+
+    with ThreadPoolExecutor(1) as pool:
+        crowd.writer.queue(add("untold"), "untold", pool.submit, fail)
+        [answer] = queued(crowd.writer, [add("pc")], pool)
+        held.set()
+        assert answer.result(30) == "pc"
+    assert computers(one_file) == {"untold", "pc"}
+    assert "what became of a message of untold" in caplog.text
+
+
 def test_a_long_queue_is_committed_in_pieces(one_file: Engine) -> None:
     crowd = Crowd(one_file)
     names = [f"pc-{number}" for number in range(2 * TOGETHER + 1)]
