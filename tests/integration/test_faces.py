@@ -21,6 +21,9 @@ from tests.support.repository import ROOT
 from tests.support.server import PASSWORD, RunningServer
 from tests.support.waiting import wait_until
 
+# One worker: two would each start a pair of databases and three servers.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faces")]
+
 LAYOUT = ROOT / "examples" / "production" / "layout.sh"
 FACES = ("comm", "files", "admin")
 

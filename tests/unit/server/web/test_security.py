@@ -132,7 +132,8 @@ def test_scripts_evaluate_nothing(path: Path) -> None:
 def test_every_form_that_posts_has_a_token() -> None:
     for path in TEMPLATES:
         for form in re.findall(r'<form[^>]*method="post".*?</form>', path.read_text(), re.DOTALL):
-            assert "parts.token()" in form, path
+            # Inside its own file the macro has no name before it.
+            assert re.search(r"{{ (parts\.)?token\(\) }}", form), path
 
 
 @pytest.mark.parametrize("path", ["/download/1800000001/info", "/healthz"])
