@@ -254,9 +254,9 @@ async function showBuilding() {
   const url = `${form.dataset.uploads}/${hidden.value}`;
   for (;;) {
     await wait(1);
-    const state = await fetch(url, { headers })
-      .then((answer) => (answer.ok ? answer.json() : null))
-      .catch(() => null);
+    const answer = await fetch(url, { headers }).catch(() => null);
+    if (answer?.status === 404) return; // the package is built, and the file gone
+    const state = answer?.ok ? await answer.json() : null;
     if (state?.built) {
       bar.value = (100 * state.built) / state.length;
       buildState.textContent = `Building: ${bytes(state.built)} of ${bytes(state.length)} checked and cut`;
