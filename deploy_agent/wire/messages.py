@@ -8,7 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy_agent.wire import result, terms, xml
+from deploy_agent.wire import apart, result, terms, xml
+from deploy_agent.wire.apart import Apart
 from deploy_agent.wire.deviceid import check_device_id
 from deploy_agent.wire.errors import FieldError, XmlError
 from deploy_agent.wire.sections import Received, Section
@@ -137,7 +138,7 @@ def parse_request(data: bytes, *, limit: int = terms.MESSAGE_MAX) -> Request:
     Raises:
         WireError: every fault of the sender; FieldError names QUERY, DEVICEID or ID.
     """
-    root = xml.parse_xml(data, limit=limit)
+    root, software = apart.parse(data, limit=limit)
     if root.tag != "REQUEST":
         raise XmlError(f"not a request: its root is {str(root.tag)[:40]!r}")
     device_id = check_device_id(_field(root, "DEVICEID") or "")
@@ -145,7 +146,7 @@ def parse_request(data: bytes, *, limit: int = terms.MESSAGE_MAX) -> Request:
     if query == "PROLOG":
         return Prolog(device_id, _held(root))
     if query == "INVENTORY":
-        return _inventory(root, device_id)
+        return _inventory(root, device_id, software)
     if query == "DOWNLOAD":
         return _download(root, device_id)
     raise FieldError("QUERY", f"unknown: {query[:40]!r}")
@@ -192,7 +193,7 @@ def _download(root: Element, device_id: str) -> DownloadReport:
     )
 
 
-def _inventory(root: Element, device_id: str) -> Inventory:
+def _inventory(root: Element, device_id: str, software: Apart | None) -> Inventory:
     content = root.find("CONTENT")
     if content is None:
         raise FieldError("CONTENT", "an inventory without CONTENT says nothing")
@@ -200,7 +201,7 @@ def _inventory(root: Element, device_id: str) -> Inventory:
     old = _field(content, "OLD_DEVICEID") or _misplaced_old_device_id(content)
     return Inventory(
         device_id=device_id,
-        sections=Received(sections),
+        sections=Received(sections, software),
         tag=_tag(content),
         history=_history(content),
         old_device_id=check_device_id(old) if old else None,

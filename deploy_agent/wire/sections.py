@@ -5,11 +5,13 @@ So what was received stays XML until somebody asks for it; whether it changed ca
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple, overload
 
 from lxml import etree
 
-from deploy_agent.wire import xml
+from deploy_agent.wire import apart, xml
+from deploy_agent.wire.apart import Apart
 from deploy_agent.wire.xml import Element
 
 
@@ -38,12 +40,14 @@ class Received(Sequence[Section]):
 
     Args:
         elements: each a section, all of one document, which is this object's from now on.
+        software: stands for the one element of its name; None where none does.
     """
 
-    def __init__(self, elements: Iterable[Element]) -> None:
-        self._elements = tuple(elements)
+    def __init__(self, elements: Iterable[Element], software: Apart | None = None) -> None:
+        self._outline = tuple(elements)
+        self._software = software
         self._by_name: dict[str, list[Element]] = {}
-        for element in self._elements:
+        for element in self._outline:
             self._by_name.setdefault(str(element.tag), []).append(element)
 
     @classmethod
@@ -63,7 +67,7 @@ class Received(Sequence[Section]):
 
     def named(self, name: str) -> list[Section]:
         """Return the sections called `name`."""
-        return [_section(element) for element in self._by_name.get(name, ())]
+        return [_section(element) for element in self._named(name)]
 
     def table(self, name: str, fields: Sequence[str]) -> list[tuple[str, ...]]:
         """Return these fields of each section called `name`; '' where one has none.
@@ -71,13 +75,15 @@ class Received(Sequence[Section]):
         Shape of `table("SOFTWARES", ("NAME", "VERSION"))`: [("bash", "5.2"), ("zlib1g", "1.2.13")]
         """
         places = {field: place for place, field in enumerate(fields)}
-        return [_row(element, places) for element in self._by_name.get(name, ())]
+        return [_row(element, places) for element in self._named(name)]
 
     def raw(self, name: str) -> bytes:
         """Return the sections called `name` as bytes that are equal where they are.
 
         The spelling is part of it: the same fields in another order are another content.
         """
+        if self._software is not None and name == apart.NAME:
+            return self._software.raw
         for element in self._by_name[name]:
             element.tail = None  # it belongs to whatever comes next
         # One call for all of them: to write each alone costs more than to read it.
@@ -108,6 +114,21 @@ class Received(Sequence[Section]):
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def _named(self, name: str) -> Sequence[Element]:
+        if self._software is not None and name == apart.NAME:
+            return self._software.elements
+        return self._by_name.get(name, ())
+
+    @cached_property
+    def _elements(self) -> Sequence[Element]:
+        if self._software is None:
+            return self._outline
+        listed = [
+            self._named(element.tag) if element.tag == apart.NAME else (element,)
+            for element in self._outline
+        ]
+        return [element for elements in listed for element in elements]
 
     def __repr__(self) -> str:
         """Return the sections as a sequence."""

@@ -49,6 +49,39 @@ def parse_xml(data: bytes, *, limit: int = terms.MESSAGE_MAX) -> Element:
             elements and attributes: a tree takes 50 times the room of the bytes that it comes from.
         XmlError: not well-formed, a DOCTYPE, deeper than `terms.XML_DEPTH_MAX`, unknown encoding.
     """
+    check_size(data, limit=limit)
+    try:
+        root = _parse(data)
+    except etree.XMLSyntaxError as error:
+        repaired = _as_utf8(data)
+        if repaired is None:
+            raise _malformed(error) from error
+        return parse_exactly(repaired)
+    _check(root)
+    return root
+
+
+def parse_exactly(data: bytes) -> Element:
+    """Parse what is no larger than it may be, and repair nothing.
+
+    Raises:
+        XmlError: as `parse_xml`.
+    """
+    try:
+        root = _parse(data)
+    except etree.XMLSyntaxError as error:
+        raise _malformed(error) from error
+    _check(root)
+    return root
+
+
+def check_size(data: bytes, *, limit: int) -> None:
+    """Refuse what would take too much memory as a tree.
+
+    Raises:
+        TooLargeError: as `parse_xml`.
+        XmlError: the encoding could hide elements from being counted.
+    """
     if len(data) > limit:
         raise TooLargeError(f"the XML has {len(data)} bytes, more than {limit}")
     _check_encoding(data)
@@ -58,18 +91,14 @@ def parse_xml(data: bytes, *, limit: int = terms.MESSAGE_MAX) -> Element:
         raise TooLargeError(
             f"the XML has more than {terms.XML_ELEMENTS_MAX} elements and attributes"
         )
-    try:
-        root = _parse(data)
-    except etree.XMLSyntaxError as error:
-        repaired = _as_utf8(data)
-        if repaired is None:
-            raise XmlError(f"the XML is not well-formed: {error.msg}") from error
-        try:
-            root = _parse(repaired)
-        except etree.XMLSyntaxError as again:
-            raise XmlError(f"the XML is not well-formed: {again.msg}") from again
-    _check(root)
-    return root
+
+
+def is_utf8(data: bytes) -> bool:
+    """Return whether the document claims to be UTF-8, in words or by saying nothing."""
+    if data.startswith(_WIDE_BOMS):
+        return False
+    declared = _DECLARED.match(data)
+    return declared is None or declared.group(1).lower() in (b"utf-8", b"utf8")
 
 
 def to_bytes(root: Element, *, declaration: bool = True) -> bytes:
@@ -94,6 +123,10 @@ def element(name: str, attributes: dict[str, str] | None = None) -> Element:
     for key, value in (attributes or {}).items():
         made.set(key, clean(value))
     return made
+
+
+def _malformed(error: etree.XMLSyntaxError) -> XmlError:
+    return XmlError(f"the XML is not well-formed: {error.msg}")
 
 
 def _parser() -> etree.XMLParser:
@@ -138,10 +171,7 @@ def _check_encoding(data: bytes) -> None:
 
 def _as_utf8(data: bytes) -> bytes | None:
     """Return `data` recoded to UTF-8 where it only claims to be; None if that is not it."""
-    if data.startswith(_WIDE_BOMS):
-        return None
-    declared = _DECLARED.match(data)
-    if declared is not None and declared.group(1).lower() not in (b"utf-8", b"utf8"):
+    if not is_utf8(data):
         return None
     try:
         data.decode("utf-8")
