@@ -18,10 +18,12 @@ def count_static(session: Session, perimeter: Perimeter) -> dict[int, int]:
     """Return how many were put into each group by hand; groups without any are left out."""
     counted = (
         select(GroupMember.group_id, func.count())
-        .join(Computer, Computer.id == GroupMember.computer_id)
-        .where(GroupMember.kind == "include", *within(perimeter))
+        .where(GroupMember.kind == "include")
         .group_by(GroupMember.group_id)
     )
+    inside = within(perimeter)
+    if inside:
+        counted = counted.join(Computer, Computer.id == GroupMember.computer_id).where(*inside)
     return {row[0]: row[1] for row in session.execute(counted)}
 
 
@@ -29,7 +31,7 @@ def count_dynamic(
     session: Session, group_ids: Sequence[int], now: datetime, perimeter: Perimeter
 ) -> dict[int, int]:
     """Return how many are in each of these groups; the computers are read once for many."""
-    groups = Searcher(session, now).groups
+    groups = Searcher(session, now, counting=True).groups
     found: dict[int, int] = {}
     for start in range(0, len(group_ids), _AT_ONCE):
         ids = group_ids[start : start + _AT_ONCE]

@@ -169,7 +169,7 @@ def failures(
         )
         .select_from(Assignment)
         .join(Computer)
-        .join(Package)
+        .join(Package, Package.id == Assignment.package_id)
         .where(*conditions)
         .order_by(Assignment.since.desc(), Assignment.id.desc())
         .limit(page_size)

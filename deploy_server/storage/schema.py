@@ -16,7 +16,7 @@ from deploy_server.domain.errors import Conflict, StorageError
 from deploy_server.storage.models import Base
 
 #: The number of the newest migration: the schema this program works with.
-NEWEST = "0010"
+NEWEST = "0011"
 
 #: A number no other program uses: two upgrades of one PostgreSQL database take turns.
 _UPGRADE_LOCK = 7272862663

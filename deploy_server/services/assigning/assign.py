@@ -1,6 +1,6 @@
 """Giving a package to computers or to a group."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -141,12 +141,8 @@ def assign(
         group = find_group(session, selection.group, perimeter)
         done = _assign_group(session, activation.package, group, values, now)
     else:
-        assigned, skipped = 0, []
-        for each in chosen(session, selection, now, perimeter):
-            computers, left_out = _narrowed(session, activation.package, each, only_new)
-            assigned += _assign_computers(session, activation.package, computers, values, now)
-            skipped += left_out
-        done = AssignResult(assigned, tuple(skipped))
+        chosen_ones = chosen(session, selection, now, perimeter)
+        done = _assign_chosen(session, activation.package, chosen_ones, values, only_new)
     _enter(session, activation, described(session, selection), values, done)
     return done
 
@@ -247,9 +243,32 @@ def _fresh(now: datetime) -> dict[str, Any]:
     }
 
 
+def _assign_chosen(
+    session: Session,
+    package: Package,
+    chosen_ones: Iterable[Clause],
+    values: dict[str, Any],
+    only_new: bool,
+) -> AssignResult:
+    of_package = select(Assignment.id).where(Assignment.package_id == package.id)
+    is_new = session.scalar(of_package.limit(1)) is None
+    assigned, skipped = 0, []
+    for each in chosen_ones:
+        computers, left_out = _narrowed(session, package, each, only_new)
+        assigned += _assign_computers(session, package, computers, values, likely_new=is_new)
+        skipped += left_out
+    return AssignResult(assigned, tuple(skipped))
+
+
 def _assign_computers(
-    session: Session, package: Package, computers: Clause, values: dict[str, Any], now: datetime
+    session: Session,
+    package: Package,
+    computers: Clause,
+    values: dict[str, Any],
+    *,
+    likely_new: bool,
 ) -> int:
+    now = values["assigned_at"]
     suited = select(Computer.id).where(computers, suits(package))
     given = [Assignment.package_id == package.id, Assignment.computer_id.in_(suited)]
     withdrawing.remember(session, given, actor=values["assigned_by"], now=now)
@@ -261,7 +280,8 @@ def _assign_computers(
         .order_by(Computer.id)
     )
     changed = [name for name in row if name != "package_id"]
-    return insert_or_update_from(session, Assignment, rows, ("computer_id", "package_id"), changed)
+    key = ("computer_id", "package_id")
+    return insert_or_update_from(session, Assignment, rows, key, changed, likely_new=likely_new)
 
 
 def _assign_group(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import SpecError
@@ -85,9 +85,12 @@ def seal(
     """
     digest, number = hashlib.sha256(), 0
     for clause in clauses(session, selection, now, perimeter):
-        ids = session.scalars(select(Computer.id).where(clause).order_by(Computer.id)).all()
-        digest.update("".join(f"{each}," for each in ids).encode())
-        number += len(ids)
+        found = select(Computer.id).where(clause).order_by(Computer.id).subquery()
+        # As one text: to make objects of a hundred thousand numbers takes ten times as long.
+        ids = func.aggregate_strings(cast(found.c.id, Text), ",")
+        count, text = session.execute(select(func.count(), ids).select_from(found)).one()
+        digest.update(f"{text or ''},".encode())
+        number += count
     return f"{number}-{digest.hexdigest()[:16]}"
 
 

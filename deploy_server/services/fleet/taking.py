@@ -83,9 +83,9 @@ def packages_held(
     # Nobody needs to look where the rows of everybody are.
     everybody = selection.expression == "" and not perimeter
     for clause in clauses(session, selection, now, perimeter):
-        mine: list[Clause] = [Assignment.cleared_at.is_(None)]
-        if only is not None:
-            mine.append(Assignment.package_id.in_(only))
+        # Package by package, which is how an index has them.
+        of_packages = Assignment.package_id.in_(select(Package.id).where(*wanted))
+        mine: list[Clause] = [Assignment.cleared_at.is_(None), of_packages]
         if not everybody:
             mine.append(Assignment.computer_id.in_(select(Computer.id).where(clause)))
         _count_rows(session, mine, numbers)

@@ -88,6 +88,8 @@ class Activation(Base):
             sqlite_where=text("ended_at IS NULL"),
             postgresql_where=text("ended_at IS NULL"),
         ),
+        # What assignments refer to.
+        Index("uq_activation_id_package_id", "id", "package_id", unique=True),
         {"sqlite_autoincrement": True},
     )
 

@@ -35,14 +35,23 @@ class Groups:
         session: reads only.
         clause: makes the condition of an expression.
         alone: conditions are for one computer.
+        counting: they are for all of them. Where nobody was put into a group or kept out of it by
+            hand when this is asked, they do not look for it: that takes longer than most
+            expressions. Not for what acts: somebody may be kept out the next moment.
     """
 
     def __init__(
-        self, session: Session, clause: Callable[[Node], Clause], *, alone: bool = False
+        self,
+        session: Session,
+        clause: Callable[[Node], Clause],
+        *,
+        alone: bool = False,
+        counting: bool = False,
     ) -> None:
         self._session = session
         self._clause = clause
         self._alone = alone
+        self._set_by_hand = _set_by_hand(session) if counting else None
         self._facts: list[GroupFacts] | None = None
         self._inside: list[GroupFacts] = []
         self._expanded = 0
@@ -84,10 +93,14 @@ class Groups:
         self._enter(group)
         found = self._clause(parse(group.expression))
         self._inside.pop()
-        return and_(
-            or_(found, self._by_hand("include", [group.id])),
-            not_(self._by_hand("exclude", [group.id])),
-        )
+        if self._is_set_by_hand(group.id, "include"):
+            found = or_(found, self._by_hand("include", [group.id]))
+        if self._is_set_by_hand(group.id, "exclude"):
+            found = and_(found, not_(self._by_hand("exclude", [group.id])))
+        return found
+
+    def _is_set_by_hand(self, group_id: int, kind: str) -> bool:
+        return self._set_by_hand is None or (group_id, kind) in self._set_by_hand
 
     def _by_hand(self, kind: str, group_ids: list[int]) -> Clause:
         found = select(GroupMember.computer_id).where(
@@ -117,3 +130,14 @@ class Groups:
             )
             self._facts = [GroupFacts(*row) for row in rows]
         return self._facts
+
+
+def _set_by_hand(session: Session) -> set[tuple[int, str]]:
+    """Return the dynamic groups, each with `include` or `exclude`, that have somebody by hand."""
+    rows = session.execute(
+        select(GroupMember.group_id, GroupMember.kind)
+        .join(Group, Group.id == GroupMember.group_id)
+        .where(Group.kind == "dynamic")
+        .distinct()
+    )
+    return {(row.group_id, row.kind) for row in rows}

@@ -43,12 +43,20 @@ class Searcher:
         session: reads only.
         now: what durations count from; None leaves parameters in their place (`columns.age_name`).
         alone: the conditions are asked of one computer only; the same answer, found another way.
+        counting: they are asked of all computers, for numbers and lists; the same answer, sooner.
     """
 
-    def __init__(self, session: Session, now: datetime | None, *, alone: bool = False) -> None:
+    def __init__(
+        self,
+        session: Session,
+        now: datetime | None,
+        *,
+        alone: bool = False,
+        counting: bool = False,
+    ) -> None:
         self._now = now and now.replace(microsecond=0)
         self._alone = alone
-        self.groups = Groups(session, self.clause, alone=alone)
+        self.groups = Groups(session, self.clause, alone=alone, counting=counting)
         self.packages = Packages(session, self.groups, alone=alone)
 
     def clause(self, node: Node) -> Clause:

@@ -382,7 +382,7 @@ def test_failed_ones_run_again_with_their_own_options(site: Site) -> None:
 def test_the_number_of_statements_does_not_grow_with_the_computers(site: Site) -> None:
     counts = []
     engine = site.session.get_bind()
-    for number in (3, 300):
+    for number in (1, 3, 300):  # the first time nobody has the package, which is another way
         for _ in range(number):
             make.make_computer(site.session)
         site.session.flush()
@@ -393,5 +393,5 @@ def test_the_number_of_statements_does_not_grow_with_the_computers(site: Site) -
         site.unassign(Selection(expression="name ~ pc"))
         event.remove(engine, "before_cursor_execute", count)
         counts.append(len(statements))
-    assert counts[0] == counts[1]
-    assert counts[0] < 18  # a few of them enter it in the audit log
+    assert counts[1] == counts[2]
+    assert max(counts) < 20  # a few of them enter it in the audit log

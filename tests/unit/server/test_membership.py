@@ -95,6 +95,7 @@ def fleet(session: Session) -> Session:
             session, excluded=kept_out, name=f"dynamic {number}", kind="dynamic",
             expression=expression,
         )  # fmt: skip
+    make_group(session, everybody[2], name="put in", kind="dynamic", expression="name = nobody")
     session.commit()
     return session
 
@@ -116,6 +117,16 @@ def test_every_group_that_lists_a_computer_is_one_of_its_groups(fleet: Session) 
         }
         assert of_computers == listed
     assert len({computer_id for _, computer_id in listed}) == 3
+
+
+def test_conditions_for_numbers_find_the_same(fleet: Session) -> None:
+    """They do not ask for people's own words where there are none; two groups have some."""
+    for group in fleet.scalars(select(Group)).all():
+        acting, counting = (
+            set(fleet.scalars(select(Computer.id).where(searcher.groups.by_id([group.id]))))
+            for searcher in (Searcher(fleet, START), Searcher(fleet, START, counting=True))
+        )
+        assert counting == acting, group.expression
 
 
 def test_what_durations_count_from_is_the_moment_of_the_question(fleet: Session) -> None:

@@ -41,8 +41,12 @@ def _made_of(engine: Engine) -> list[str]:
 
 
 def _in_order(definition: str) -> str:
-    """A definition with its constraints in alphabetical order: their order means nothing."""
-    head, *constraints = re.split(r", (?=CONSTRAINT )", definition.removesuffix(" )"))
+    """A definition with its constraints in alphabetical order: their order means nothing.
+
+    Nor do the quotes that SQLite puts around the name of a table that a migration copied.
+    """
+    plain = definition.replace('CREATE TABLE "assignment"', "CREATE TABLE assignment")
+    head, *constraints = re.split(r", (?=CONSTRAINT )", plain.removesuffix(" )"))
     return ", ".join([head, *sorted(constraints)])
 
 

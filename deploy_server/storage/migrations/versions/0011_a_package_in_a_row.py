@@ -1,0 +1,36 @@
+"""What is asked of whole fleets at once lies together: a package's computers, a group's members."""
+
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index("uq_activation_id_package_id", "activation", ["id", "package_id"], unique=True)
+    with op.batch_alter_table("assignment") as batch:
+        # The same pairs as before, the other way round.
+        batch.drop_constraint("uq_assignment_computer_id_package_id", type_="unique")
+        batch.create_unique_constraint(
+            "uq_assignment_package_id_computer_id", ["package_id", "computer_id"]
+        )
+        # One row to look up for each that is written, where two were: the package of an activation
+        # is a package.
+        batch.drop_constraint("fk_assignment_activation_id_activation", type_="foreignkey")
+        batch.drop_constraint("fk_assignment_package_id_package", type_="foreignkey")
+        batch.create_foreign_key(
+            "fk_assignment_activation_id_package_id_activation",
+            "activation",
+            ["activation_id", "package_id"],
+            ["id", "package_id"],
+        )
+    # What computers have is counted by package: with it in the index, no row is read for that.
+    op.drop_index("ix_assignment_open", table_name="assignment")
+    op.create_index(
+        "ix_assignment_open",
+        "assignment",
+        ["computer_id", "cleared_at", "status_class", "package_id"],
+    )
+    op.create_index("ix_group_member_group_id", "group_member", ["group_id", "kind", "computer_id"])
