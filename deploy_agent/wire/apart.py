@@ -15,6 +15,8 @@ from deploy_agent.wire.xml import Element
 NAME = "SOFTWARES"
 #: Bytes; below, one parser is cheaper than two.
 LENGTH_MIN = 16_384
+#: How long the rest may be, in lengths of the list: more would pay for two parsers, for nothing.
+REST_MAX = 1.0
 #: Lists that are remembered, at about a hundred bytes each.
 KNOWN_MAX = 16_384
 
@@ -30,7 +32,7 @@ class Apart:
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        digest = _digest(raw)
+        digest = hashlib.blake2b(raw, digest_size=16).digest()
         if digest not in _known:
             _ = self.elements
             _known.add(digest)
@@ -53,13 +55,13 @@ class _Known:
     """Digests of lists that were parsed before; the oldest is forgotten first."""
 
     def __init__(self) -> None:
-        self._digests: dict[str, None] = {}
+        self._digests: dict[bytes, None] = {}
         self._lock = threading.Lock()
 
-    def __contains__(self, digest: str) -> bool:
+    def __contains__(self, digest: bytes) -> bool:
         return digest in self._digests
 
-    def add(self, digest: str) -> None:
+    def add(self, digest: bytes) -> None:
         with self._lock:
             self._digests[digest] = None
             if len(self._digests) > KNOWN_MAX:
@@ -81,31 +83,33 @@ def parse(data: bytes, *, limit: int) -> tuple[Element, Apart | None]:
     Raises:
         TooLargeError, XmlError: as `xml.parse_xml`, for the whole message.
     """
-    start, end = data.find(_FIRST), data.rfind(_LAST)
-    if start < 0 or end - start < LENGTH_MIN or not xml.is_utf8(data):
+    start, end = data.find(_FIRST), data.rfind(_LAST) + len(_LAST)
+    length, rest = end - start, len(data) - (end - start)
+    is_worth_it = length >= LENGTH_MIN and rest <= length * REST_MAX
+    if start < 0 or not is_worth_it or not xml.is_utf8(data):
         return xml.parse_xml(data, limit=limit), None
     xml.check_size(data, limit=limit)
-    end += len(_LAST)
-    before, after = data[:start], data[end:]
+    # Whatever is odd is read as one, which also says what is wrong with it; nothing of the first
+    # try is in memory any more by then.
+    return _divided(data, start, end) or (xml.parse_xml(data, limit=limit), None)
+
+
+def _divided(data: bytes, start: int, end: int) -> tuple[Element, Apart] | None:
+    before, after = memoryview(data)[:start], memoryview(data)[end:]
+    hashed = hashlib.blake2b(before, digest_size=16)
+    hashed.update(after)
     # It stands where the list was, and no message can hold its own digest: where the parser finds
     # it as an element, it would have found the list as elements too, not in a comment or as text.
-    mark = _digest(before + after)
+    mark = hashed.hexdigest()
+    tag = f'<{NAME} mark="{mark}"/>'.encode()
     try:
-        root = xml.parse_exactly(
-            b'%b<%b mark="%b"/>%b' % (before, NAME.encode(), mark.encode(), after)
-        )
-        apart = Apart(data[start:end]) if _is_marked(root, mark) else None
+        root = xml.parse_exactly(b"".join((before, tag, after)))
+        return (root, Apart(data[start:end])) if _is_marked(root, mark) else None
     except XmlError:
-        apart = None
-    # Whatever is odd is read as one, which also says what is wrong with it.
-    return (xml.parse_xml(data, limit=limit), None) if apart is None else (root, apart)
+        return None
 
 
 def _is_marked(root: Element, mark: str) -> bool:
     content = root.find("CONTENT")
     found = () if content is None else content.findall(NAME)
     return len(found) == 1 and found[0].get("mark") == mark
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()

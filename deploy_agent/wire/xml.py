@@ -137,6 +137,8 @@ def _parser() -> etree.XMLParser:
         remove_comments=True,
         remove_pis=True,
         huge_tree=False,
+        # Nobody asks for them, and a document would be refused for naming one twice.
+        collect_ids=False,
     )
 
 

@@ -1,5 +1,6 @@
 """The software of an inventory, parsed apart: nobody can tell from what comes of a message."""
 
+import math
 import random
 import sys
 
@@ -52,6 +53,8 @@ ODD = {
     "too deep": DEEP,
     "an unknown entity": ONE.replace("&amp;", "&other;"),
     "a prefix": f"<x:BIOS xmlns:x='urn:x'>{ONE}</x:BIOS><x:DRIVES/>{TWO}",
+    "the same xml:id inside and outside": f"<BIOS xml:id='a'/><SOFTWARES xml:id='a'/>{ONE}",
+    "the same xml:id within": ONE.replace("<NAME>", "<NAME xml:id='a'>") + "<BIOS xml:id='a'/>",
     "in a prefix that is not declared": f"{ONE}<x:DRIVES/>",
 }
 
@@ -69,7 +72,8 @@ def judge(data: bytes, patch: pytest.MonkeyPatch) -> bool:
     """Compare with the same read as one; returns whether it was parsed apart."""
     patch.setattr(apart, "LENGTH_MIN", sys.maxsize)
     whole = outcome(data)
-    patch.setattr(apart, "LENGTH_MIN", 0)
+    patch.setattr(apart, "LENGTH_MIN", len(apart._FIRST) + len(apart._LAST))
+    patch.setattr(apart, "REST_MAX", math.inf)
     # Once more: what is known stays unread until somebody asks.
     for _ in range(2):
         found = outcome(data)
@@ -132,8 +136,15 @@ def test_nothing_that_happens_to_a_message_tells_them_apart(
     assert 100 < sum(done) < 1400
 
 
-def test_the_size_of_all_of_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "LENGTH_MIN", 0)
+@pytest.mark.parametrize("rest", [0.4, 3.0])
+def test_only_what_is_mostly_software_is_divided(rest: float) -> None:
+    """Two parsers for anything else would be what somebody could make us pay twice."""
+    software = ONE * (2 * apart.LENGTH_MIN // len(ONE))
+    data = message(software + DRIVE * int(rest * len(software) / len(DRIVE)))
+    assert (apart.parse(data, limit=terms.MESSAGE_MAX)[1] is not None) == (rest < 1)
+
+
+def test_the_size_of_all_of_it_counts() -> None:
     data = message(ONE * (terms.XML_ELEMENTS_MAX // 6) + DRIVE * (terms.XML_ELEMENTS_MAX // 3))
     assert "more than 200000 elements" in str(outcome(data))
 
@@ -141,7 +152,8 @@ def test_the_size_of_all_of_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_known_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The point of it: an inventory that did not change costs a digest."""
     data = message("<SOFTWARES><NAME>only here</NAME></SOFTWARES>" + ONE)
-    monkeypatch.setattr(apart, "LENGTH_MIN", 0)
+    monkeypatch.setattr(apart, "LENGTH_MIN", 10)
+    monkeypatch.setattr(apart, "REST_MAX", math.inf)
     found = [apart.parse(data, limit=terms.MESSAGE_MAX)[1] for _ in range(2)]
     assert ["elements" in vars(each) for each in found] == [True, False]
     assert [each.findtext("NAME") for each in found[1].elements] == ["only here", "Zoë & co"]
@@ -150,6 +162,7 @@ def test_what_is_known_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> N
 def test_no_more_lists_are_remembered_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "KNOWN_MAX", 2)
     known = apart._Known()
-    for each in "abc":
+    digests = (b"a", b"b", b"c")
+    for each in digests:
         known.add(each)
-    assert [each in known for each in "abc"] == [False, True, True]
+    assert [each in known for each in digests] == [False, True, True]
