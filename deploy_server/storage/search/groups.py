@@ -37,7 +37,7 @@ class Groups:
         alone: conditions are for one computer.
         counting: they are for all of them. Where nobody was put into a group or kept out of it by
             hand when this is asked, they do not look for it: that takes longer than most
-            expressions. Not for what acts: somebody may be kept out the next moment.
+            expressions. Not for what gives: somebody may be kept out the next moment.
     """
 
     def __init__(

@@ -1,12 +1,14 @@
 """From every schema there ever was to the newest one, with rows in every table: nothing is lost."""
 
 import re
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, Table, insert, inspect, select
+from sqlalchemy import Connection, Engine, Table, insert, inspect, select, update
 from sqlalchemy.types import JSON, Boolean, Integer, LargeBinary
 
 from deploy_server.storage import dump, schema
@@ -132,6 +134,44 @@ def test_an_old_backup_becomes_a_new_database(empty: Engine, another: Engine, ve
     schema.check(another)
     with another.begin() as connection:
         check_kept(connection, before)
+
+
+def test_what_hands_did_to_assignments_is_put_right(empty: Engine) -> None:
+    """Such rows would stop the upgrade to 0011, which copies the table, without a name."""
+    with empty.begin() as connection:
+        schema.migrate(connection, "0010")
+        fill(connection, "0010")
+        tables = {table.name: table for table in dump.tables_of("0010")}
+        package, assignment = tables["package"], tables["assignment"]
+        names = [column.name for column in package.columns]
+        given = asked_for(connection, package)
+        unactivated = {name: value_of(package, name, 3, given) for name in names}
+        connection.execute(insert(package), [unactivated])
+        of_package = assignment.c.package_id
+        connection.execute(update(assignment).where(of_package == 1).values(activation_id=2))
+        connection.execute(update(assignment).where(of_package == 2).values(package_id=3))
+    schema.upgrade(empty)
+    schema.check(empty)
+    with empty.begin() as connection:
+        found = connection.execute(select(assignment.c.package_id, assignment.c.activation_id))
+        assert found.all() == [(1, 1)]
+
+
+def test_assignments_of_computers_that_are_gone_do_not_stop_it(tmp_path: Path) -> None:
+    """sqlite3, the program, deletes a computer and leaves what refers to it."""
+    engine = make_engine(f"sqlite:///{tmp_path}/old.db")
+    with engine.begin() as connection:
+        schema.migrate(connection, "0010")
+        fill(connection, "0010")
+    with closing(sqlite3.connect(tmp_path / "old.db")) as by_hand, by_hand:
+        by_hand.execute("DELETE FROM computer WHERE id = 1")
+        by_hand.execute("DELETE FROM computer_group WHERE id = 2")
+    schema.upgrade(engine)
+    schema.check(engine)
+    with engine.begin() as connection:
+        found = connection.exec_driver_sql("SELECT computer_id, group_id FROM assignment")
+        assert found.all() == [(2, None)]
+    engine.dispose()
 
 
 def test_the_walk_begins_at_the_first_schema() -> None:

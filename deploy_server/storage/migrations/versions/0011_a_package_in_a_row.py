@@ -8,7 +8,27 @@ branch_labels = None
 depends_on = None
 
 
+# What only hands can have done, most likely those of a program that does not look at foreign keys:
+# put right by what the keys mean, because a table that is copied is looked at again, row by row.
+_MEND = (
+    "DELETE FROM assignment WHERE computer_id NOT IN (SELECT id FROM computer)",
+    """
+    UPDATE assignment SET activation_id = (
+        SELECT max(id) FROM activation WHERE activation.package_id = assignment.package_id
+    )
+    WHERE NOT EXISTS (
+        SELECT 1 FROM activation
+        WHERE activation.id = activation_id AND activation.package_id = assignment.package_id
+    ) AND package_id IN (SELECT package_id FROM activation)
+    """,
+    "DELETE FROM assignment WHERE package_id NOT IN (SELECT package_id FROM activation)",
+    "UPDATE assignment SET group_id = NULL WHERE group_id NOT IN (SELECT id FROM computer_group)",
+)
+
+
 def upgrade() -> None:
+    for statement in _MEND:
+        op.execute(statement)
     op.create_index("uq_activation_id_package_id", "activation", ["id", "package_id"], unique=True)
     with op.batch_alter_table("assignment") as batch:
         # The same pairs as before, the other way round.
