@@ -86,9 +86,7 @@ def packages_held(
         # Package by package, which is how an index has them.
         of_packages = Assignment.package_id.in_(select(Package.id).where(*wanted))
         mine: list[Clause] = [Assignment.cleared_at.is_(None), of_packages]
-        if not everybody:
-            mine.append(Assignment.computer_id.in_(select(Computer.id).where(clause)))
-        _count_rows(session, mine, numbers)
+        _count_rows(session, mine, None if everybody else clause, numbers)
         _count_members(session, clause, wanted, numbers, now)
     packages = session.execute(
         select(Package.id, Package.name)
@@ -140,22 +138,30 @@ def take_back(
     return found
 
 
-def _count_rows(session: Session, mine: list[Clause], numbers: _Numbers) -> None:
+def _count_rows(
+    session: Session, mine: list[Clause], computers: Clause | None, numbers: _Numbers
+) -> None:
+    chosen = [] if computers is None else [computers]
+    inside = [_is_one_of(chosen)] if chosen else []
     rows = session.execute(
         select(Assignment.package_id, Assignment.status_class, func.count())
-        .where(*mine)
+        .where(*mine, *inside)
         .group_by(Assignment.package_id, Assignment.status_class)
     )
     for package_id, which, number in rows:
         numbers[package_id][ResultClass(which)] += number
+    can_be_told = _is_one_of([*chosen, withdrawing.can_be_told()])
     told = session.execute(
         select(Assignment.package_id, func.count())
-        .join(Computer, Computer.id == Assignment.computer_id)
-        .where(*mine, Assignment.status_class == ResultClass.NOTIFIED, withdrawing.can_be_told())
+        .where(*mine, can_be_told, Assignment.status_class == ResultClass.NOTIFIED)
         .group_by(Assignment.package_id)
     )
     for package_id, number in told:
         numbers[package_id][_TOLD] += number
+
+
+def _is_one_of(computers: list[Clause]) -> Clause:
+    return Assignment.computer_id.in_(select(Computer.id).where(*computers))
 
 
 def _count_members(
