@@ -5,9 +5,10 @@ Shape: {"schema": 1, "offer": {"package_id": "1800000001", ...}, "since": "2026-
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, Self
 
 from deploy_agent.domain.state import ENDED, Event, State, next_state
@@ -214,7 +215,7 @@ class PackageRecord:
 
 def to_json(record: PackageRecord) -> dict[str, Any]:
     """Return what is written."""
-    return {"schema": SCHEMA, **_plain(asdict(record))}
+    return {"schema": SCHEMA, **_plain(record)}
 
 
 def from_json(data: object) -> PackageRecord:
@@ -252,14 +253,24 @@ def parse_time(text: str) -> datetime:
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` with every time as text."""
+    """Return `value` as JSON has it, with every time as text."""
+    # Not dataclasses.asdict, which copies each text: records are written thousands of times.
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, datetime):
         return format_time(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
     if isinstance(value, Mapping):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     return value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
 
 
 def _record(values: dict[str, Any]) -> PackageRecord:
