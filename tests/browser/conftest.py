@@ -11,6 +11,10 @@ from tests.support.server import RunningServer
 
 # What Chromium would ask of hosts that are not there, and of hardware that is not there.
 _ARGUMENTS = [
+    # The CA is made for this run, and Chromium reads its own store only; TLS has its own tests. The
+    # option of a context alone lets each request fail and start again: once in a while Chromium has
+    # then had enough (net::ERR_TOO_MANY_RETRIES).
+    "--ignore-certificate-errors",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -57,7 +61,7 @@ def page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     With the parameter `breaks`, lines that break are none.
     """
     breaks = getattr(request, "param", "") == "breaks"
-    # The CA is made for this run, and Chromium reads its own store only; TLS has its own tests.
+    # The option is for what a test itself requests.
     context = chromium.new_context(
         viewport={"width": 1280, "height": 800}, ignore_https_errors=True
     )
