@@ -11,7 +11,6 @@ from sqlalchemy import (
     func,
     literal,
     not_,
-    or_,
     select,
     update,
 )
@@ -19,16 +18,14 @@ from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import WAITING, ResultClass
 from deploy_server.domain.assigning import (
-    ALREADY_THERE,
     SUCCEEDED_BEFORE,
-    UNDER_WAY,
-    WAITS_ALREADY,
     check_postcmd,
     check_schedule,
     why_not,
 )
 from deploy_server.domain.errors import SpecError
 from deploy_server.services import audit, withdrawing
+from deploy_server.services.assigning.rows_of_members import REASONS, left_alone, taken_over
 from deploy_server.services.assigning.standing import has_succeeded, never_succeeded
 from deploy_server.services.assigning.targets import (
     Clause,
@@ -52,13 +49,6 @@ from deploy_server.storage.models import (
 from deploy_server.storage.suitability import suits
 from deploy_server.storage.upsert import insert_or_update, insert_or_update_from
 
-#: Why a group's assignment leaves a member alone, by the class of its row.
-_LEFT_ALONE = {
-    ResultClass.WAITING: WAITS_ALREADY,
-    ResultClass.NOTIFIED: UNDER_WAY,
-    ResultClass.SUCCESS: ALREADY_THERE,
-}
-
 
 def preview(
     session: Session,
@@ -76,7 +66,7 @@ def preview(
         As `assign`.
     """
     package = find_activation(session, target).package
-    _check_wanted(selection, only_new, force)
+    check_wanted(selection, only_new, force)
     if selection.group is not None:
         group = find_group(session, selection.group, perimeter)
         return _judge_group(session, package, group, members(session, group, now), force)
@@ -127,7 +117,7 @@ def assign(
         Forbidden: a group with a perimeter.
     """
     activation = find_activation(session, target)
-    _check_wanted(selection, only_new, force)
+    check_wanted(selection, only_new, force)
     values = {
         "activation_id": activation.id,
         "force": force,
@@ -297,55 +287,36 @@ def _assign_group(
     )
     session.execute(
         update(Assignment)
-        .where(of_members, _is_taken_over(package, group, values["force"]))
+        .where(of_members, taken_over(package, group, values["force"]))
         .values(**values, **_fresh(now), group_id=group.id)
         .execution_options(synchronize_session=False)
     )
     return result
 
 
-def _is_taken_over(package: Package, group: Group, force: bool) -> Clause:
-    """Return the condition of rows that an assignment of the group starts, or starts again."""
-    waits_here = and_(
-        Assignment.status_class == ResultClass.WAITING,
-        Assignment.group_id.is_not_distinct_from(group.id),
-    )
-    return or_(_starts_again(package, force), waits_here)
-
-
-def _starts_again(package: Package, force: bool) -> Clause:
-    """`domain.assigning.starts_again` as a condition over Assignment."""
-    success = Assignment.status_class == ResultClass.SUCCESS
-    ended = or_(Assignment.cleared_at.is_not(None), Assignment.status_class == ResultClass.ERROR)
-    if force:
-        return or_(success, ended)
-    older = and_(
-        Assignment.offered_revision.is_not(None), Assignment.offered_revision < package.revision
-    )
-    return or_(and_(success, older), and_(not_(success), ended))
-
-
 def _judge_group(
     session: Session, package: Package, group: Group, computers: Clause, force: bool
 ) -> AssignResult:
-    left_alone = and_(
-        Assignment.package_id == package.id, not_(_is_taken_over(package, group, force))
-    )
     suited = and_(computers, suits(package))
-    without = Computer.id.not_in(select(Assignment.computer_id).where(left_alone))
-    assigned = select(func.count()).select_from(Computer).where(suited, without)
+    left = and_(Assignment.computer_id == Computer.id, left_alone(package, group, force))
     kept = session.execute(
         select(Computer.device_id, Assignment.status_class)
-        .join(Assignment, and_(Assignment.computer_id == Computer.id, left_alone))
+        .join(Assignment, left)
         .where(suited)
         .order_by(Computer.name_key, Computer.id)
-    )
+    ).all()
+    total = session.scalar(select(func.count()).select_from(Computer).where(suited)) or 0
     skipped = _unsuitable(session, package, computers)
-    skipped += [Skipped(device_id, _LEFT_ALONE[ResultClass(each)]) for device_id, each in kept]
-    return AssignResult(session.scalar(assigned) or 0, tuple(skipped))
+    skipped += [Skipped(device_id, REASONS[ResultClass(each)]) for device_id, each in kept]
+    return AssignResult(total - len(kept), tuple(skipped))
 
 
-def _check_wanted(selection: Selection, only_new: bool, force: bool) -> None:
+def check_wanted(selection: Selection, only_new: bool, force: bool) -> None:
+    """Return when an assignment can be what it says.
+
+    Raises:
+        SpecError: field `only_new` or `selection`.
+    """
     check_selection(selection)
     if only_new and force and selection.group is not None:
         raise SpecError(

@@ -7,17 +7,20 @@ from datetime import datetime
 from sqlalchemy import and_, func, not_, select
 from sqlalchemy.orm import Session
 
+from deploy_agent.wire.result import ResultClass
 from deploy_server.domain.assigning import SUCCEEDED_BEFORE, why_not
-from deploy_server.services.assigning.assign import preview
+from deploy_server.services.assigning.assign import check_wanted
+from deploy_server.services.assigning.rows_of_members import REASONS, left_alone
 from deploy_server.services.assigning.standing import has_succeeded, never_succeeded
 from deploy_server.services.assigning.targets import (
     Clause,
-    check_selection,
     chosen,
     find_activation,
+    find_group,
+    members,
 )
 from deploy_server.services.assigning.views import Perimeter, Selection
-from deploy_server.storage.models import Computer, Package
+from deploy_server.storage.models import Assignment, Computer, Package
 from deploy_server.storage.suitability import suits
 
 #: Computers that are named for each reason.
@@ -56,30 +59,24 @@ def outlook(
     """
     found: dict[str, list[str]] = defaultdict(list)
     counts: dict[str, int] = defaultdict(int)
-    if selection.group is not None:
-        result = preview(
-            session,
-            target,
-            selection,
-            force=force,
-            only_new=only_new,
-            now=now,
-            perimeter=perimeter,
-        )
-        for each in result.skipped:
-            counts[each.reason] += 1
-            found[each.reason].append(each.device_id)
-        return _outlook(result.assigned, counts, found)
     package = find_activation(session, target).package
-    check_selection(selection)
+    check_wanted(selection, only_new, force)
     assigned = 0
+    if selection.group is not None:
+        group = find_group(session, selection.group, perimeter)
+        computers = members(session, group, now)
+        _count_unsuitable(session, package, computers, counts, found)
+        wanted = and_(computers, suits(package))
+        left = left_alone(package, group, force)
+        assigned = _number(session, wanted) - _count_left(session, left, wanted, counts, found)
+        return _outlook(assigned, counts, found)
     for computers in chosen(session, selection, now, perimeter):
         _count_unsuitable(session, package, computers, counts, found)
         wanted = and_(computers, suits(package))
         if only_new:
             _count_done(session, package, wanted, counts, found)
             wanted = and_(wanted, never_succeeded(package))
-        assigned += session.scalar(select(func.count()).select_from(Computer).where(wanted)) or 0
+        assigned += _number(session, wanted)
     return _outlook(assigned, counts, found)
 
 
@@ -122,10 +119,35 @@ def _count_done(
     found: dict[str, list[str]],
 ) -> None:
     done = and_(computers, has_succeeded(package))
-    number = session.scalar(select(func.count()).select_from(Computer).where(done)) or 0
+    number = _number(session, done)
     if number:
         counts[SUCCEEDED_BEFORE] += number
         found[SUCCEEDED_BEFORE] += _names(session, done)
+
+
+def _count_left(
+    session: Session,
+    left: Clause,
+    computers: Clause,
+    counts: dict[str, int],
+    found: dict[str, list[str]],
+) -> int:
+    """Count the members whose rows stay as they are, by their classes; returns how many."""
+    classes = session.execute(
+        select(Assignment.status_class, func.count())
+        .where(left, Assignment.computer_id.in_(select(Computer.id).where(computers)))
+        .group_by(Assignment.status_class)
+    ).all()
+    for each, number in classes:
+        reason = REASONS[ResultClass(each)]
+        counts[reason] += number
+        of_class = select(Assignment.computer_id).where(left, Assignment.status_class == each)
+        found[reason] += _names(session, and_(computers, Computer.id.in_(of_class)))
+    return sum(number for _, number in classes)
+
+
+def _number(session: Session, computers: Clause) -> int:
+    return session.scalar(select(func.count()).select_from(Computer).where(computers)) or 0
 
 
 def _names(session: Session, computers: Clause) -> list[str]:

@@ -104,6 +104,32 @@ def test_the_outlook_is_the_preview_in_numbers(session: Session, only_new: bool)
     assert all(len(names) <= 5 for _, _, names in found.skipped)
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_the_outlook_of_a_group_is_its_preview_in_numbers(session: Session, force: bool) -> None:
+    activation = fill(session)
+    group = make.make_group(session, name="Pilot", kind="dynamic", expression="not name = way-0")
+    other = {"group_id": make.make_group(session, name="Other").id}
+    mine = {"group_id": group.id}
+    rows = {"SUCCESS": {}, "NOTIFIED": {}, "WAITING": other, "ERR_X": {}, "mine": mine}
+    for status, values in rows.items():
+        for number in range(7):
+            computer = make.make_computer(session, name=f"{status}-{number}")
+            known = "WAITING" if status == "mine" else status
+            make.make_assignment(session, computer, activation, status=known, **values)
+    target, pilot = f"A{activation.id}", Selection(group="Pilot")
+    shown = assigning.preview(session, target, pilot, force=force, **NOW)
+    found = assigning.outlook(session, target, pilot, force=force, **NOW)
+    assert found.assigned == shown.assigned
+    by_reason: dict[str, list[str]] = {}
+    for each in shown.skipped:
+        by_reason.setdefault(each.reason, []).append(each.device_id)
+    assert len(by_reason) == (3 if force else 4)
+    assert {reason: (number, names) for reason, number, names in found.skipped} == {
+        reason: (len(ids), tuple(ids[:5])) for reason, ids in by_reason.items()
+    }
+    assert assigning.assign(session, target, pilot, force=force, **WHO) == shown
+
+
 def test_the_outlook_of_a_group(session: Session) -> None:
     activation = fill(session)
     windows = make.make_computer(session, os_family="windows")
