@@ -117,15 +117,38 @@ def stuck_page(
         total: the count, where it is known.
     """
     parts = _parts(session, kind, now, perimeter)
-    found = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery()
-    # Sorted in the index; what a row shows is read for those of the page alone.
-    order = found.c.since, found.c.computer_id, found.c.row_id, found.c.given_id
-    shown = select(found).order_by(*order).limit(page_size).offset((page - 1) * page_size)
-    rows = session.execute(_described(shown.subquery())).all()
+    start = (page - 1) * page_size
+    shown = _first_with_row(session, parts, start, page_size)
+    if shown is None:
+        shown = _between(union_all(*parts) if len(parts) > 1 else parts[0], start, page_size)
+    rows = session.execute(_described(shown)).all()
     reasons = _reasons(session, [row[0] for row in rows], now)
     listed = tuple(_row(row, reasons) for row in rows)
     total = _count(session, parts) if total is None else total
     return StuckPage(listed, total, page, page_size)
+
+
+def _between(statement: Any, start: int, size: int) -> Subquery:
+    # Sorted in the index; what a row shows is read for those of the page alone.
+    found = statement.subquery()
+    order = found.c.since, found.c.computer_id, found.c.row_id, found.c.given_id
+    return select(found).order_by(*order).limit(size).offset(start).subquery()
+
+
+def _first_with_row(
+    session: Session, parts: Sequence[_Part], start: int, size: int
+) -> Subquery | None:
+    """Return the page where it ends before any group was given anything, else None.
+
+    Members without a row stand in the list at the moment of their group's assignment, and finding
+    them is most of what a page costs.
+    """
+    earliest = session.scalar(select(func.min(GroupAssignment.assigned_at)))
+    if len(parts) == 1 or earliest is None:
+        return None
+    with_row = _between(parts[0], start, size)
+    number, latest = session.execute(select(func.count(), func.max(with_row.c.since))).one()
+    return with_row if number == size and latest < earliest else None
 
 
 def _row(row: Any, reasons: Mapping[tuple[int, int], str]) -> StuckRow:

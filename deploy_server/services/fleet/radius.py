@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import Session
@@ -59,8 +58,7 @@ def radius(
     groups: Counter[str] = Counter()
     examples: list[tuple[int, str]] = []
     for clause in clauses(session, selection, now, perimeter):
-        systems += _counted(session, Computer.os_family, Computer.os_family, clause)
-        tags += _counted(session, func.min(Computer.tag), Computer.tag_key, clause)
+        _count_kinds(session, clause, systems, tags)
         groups += _groups(session, clause)
         examples += _examples(session, clause) if len(examples) < EXAMPLES else []
     return Radius(
@@ -122,9 +120,21 @@ def clauses(
     yield from chosen(session, selection, now, perimeter)
 
 
-def _counted(session: Session, label: Any, key: Any, clause: Clause) -> Counter[str]:
-    rows = session.execute(select(label, func.count()).where(clause).group_by(key))
-    return Counter({row[0]: row[1] for row in rows})
+def _count_kinds(
+    session: Session, clause: Clause, systems: Counter[str], tags: Counter[str]
+) -> None:
+    """Count by system and by tag, whose key is one for all its spellings, in one reading."""
+    rows = session.execute(
+        select(Computer.os_family, Computer.tag_key, func.min(Computer.tag), func.count())
+        .where(clause)
+        .group_by(Computer.os_family, Computer.tag_key)
+    ).all()
+    spelt: dict[str, str] = {}
+    for family, key, tag, number in rows:
+        spelt[key] = min(spelt.get(key, tag), tag)
+        systems[family] += number
+    for _, key, _, number in rows:
+        tags[spelt[key]] += number
 
 
 def _groups(session: Session, clause: Clause) -> Counter[str]:

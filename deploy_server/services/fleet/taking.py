@@ -83,11 +83,10 @@ def packages_held(
     # Nobody needs to look where the rows of everybody are.
     everybody = selection.expression == "" and not perimeter
     for clause in clauses(session, selection, now, perimeter):
-        # Package by package, which is how an index has them.
-        of_packages = Assignment.package_id.in_(select(Package.id).where(*wanted))
-        mine: list[Clause] = [Assignment.cleared_at.is_(None), of_packages]
-        _count_rows(session, mine, None if everybody else clause, numbers)
-        _count_members(session, clause, wanted, numbers, now)
+        chosen = None if everybody else clause
+        rows = _count_rows(session, wanted, chosen)
+        _add(numbers, rows)
+        _add(numbers, _count_members(session, clause, wanted, rows, now))
     packages = session.execute(
         select(Package.id, Package.name)
         .where(Package.id.in_(list(numbers)), *wanted)
@@ -138,26 +137,29 @@ def take_back(
     return found
 
 
-def _count_rows(
-    session: Session, mine: list[Clause], computers: Clause | None, numbers: _Numbers
-) -> None:
+def _count_rows(session: Session, wanted: list[Clause], computers: Clause | None) -> _Numbers:
+    numbers: _Numbers = defaultdict(Counter)
     chosen = [] if computers is None else [computers]
     inside = [_is_one_of(chosen)] if chosen else []
+    # Package by package, which is how an index has them.
+    of_packages = Assignment.package_id.in_(select(Package.id).where(*wanted))
     rows = session.execute(
         select(Assignment.package_id, Assignment.status_class, func.count())
-        .where(*mine, *inside)
+        .where(Assignment.cleared_at.is_(None), of_packages, *inside)
         .group_by(Assignment.package_id, Assignment.status_class)
     )
     for package_id, which, number in rows:
         numbers[package_id][ResultClass(which)] += number
     can_be_told = _is_one_of([*chosen, withdrawing.can_be_told()])
+    is_told = Assignment.status_class == ResultClass.NOTIFIED
     told = session.execute(
         select(Assignment.package_id, func.count())
-        .where(*mine, can_be_told, Assignment.status_class == ResultClass.NOTIFIED)
+        .where(Assignment.cleared_at.is_(None), of_packages, can_be_told, is_told)
         .group_by(Assignment.package_id)
     )
     for package_id, number in told:
         numbers[package_id][_TOLD] += number
+    return numbers
 
 
 def _is_one_of(computers: list[Clause]) -> Clause:
@@ -165,18 +167,28 @@ def _is_one_of(computers: list[Clause]) -> Clause:
 
 
 def _count_members(
-    session: Session, clause: Clause, wanted: list[Clause], numbers: _Numbers, now: datetime
-) -> None:
+    session: Session, clause: Clause, wanted: list[Clause], rows: _Numbers, now: datetime
+) -> _Numbers:
     """Count the members of groups that wait for the group's packages without a row."""
     shared = session.scalars(
         select(Package).where(*wanted, Package.id.in_(select(GroupAssignment.package_id)))
     ).all()
+    computers = session.scalar(select(func.count()).select_from(Computer).where(clause))
     through = through_groups(session, [each.id for each in shared])
+    numbers: _Numbers = defaultdict(Counter)
     for package in shared:
+        if sum(rows[package.id][each] for each in ResultClass) == computers:
+            continue  # to look for members costs most, and all of these have their row
         members = waiting_members(session, package, through[package.id], now, clause)
         number = session.scalar(select(func.count()).select_from(members))
         if number:
             numbers[package.id][ResultClass.WAITING] += number
+    return numbers
+
+
+def _add(numbers: _Numbers, more: _Numbers) -> None:
+    for package_id, counts in more.items():
+        numbers[package_id].update(counts)
 
 
 def _held(package_id: int, name: str, numbers: Counter[ResultClass | str]) -> Held:

@@ -88,3 +88,23 @@ def test_members_who_never_came_wait_for_what_their_groups_were_given(session: S
     found = {(row.computer_name, row.package_id, row.status) for row in page.rows}
     assert found == {(name, activation.package_id, "WAITING") for name in ("pc-never", "pc-away")}
     assert all(row.reason and row.since == long_ago for row in page.rows)
+
+
+def test_the_pages_together_are_the_whole_list(session: Session) -> None:
+    activation = make_activation(session)
+    computers = [make_computer(session, name=f"pc-{n}", last_contact=None) for n in range(6)]
+    for days, computer in zip((9, 8, 8, 5, 4), computers, strict=False):
+        make_assignment(session, computer, activation, since=START - timedelta(days=days))
+    given = make_activation(session)
+    group = make_group(session, *computers)
+    make_group_assignment(session, group, given, assigned_at=START - timedelta(days=6))
+    session.commit()
+    whole = stuck.stuck_page(session, Kind.OUT_OF_REACH, now=START, page_size=100)
+    assert len(whole.rows) == whole.total == 11
+    assert [row.since for row in whole.rows] == sorted(row.since for row in whole.rows)
+    for size in (1, 2, 3, 4):
+        pages = [
+            stuck.stuck_page(session, Kind.OUT_OF_REACH, now=START, page=page, page_size=size)
+            for page in range(1, -(-11 // size) + 2)
+        ]
+        assert tuple(row for page in pages for row in page.rows) == whole.rows
