@@ -1,10 +1,10 @@
 """Uploads as a resource: begin one, send bytes from an offset, ask how far it is.
 
 POST /uploads with name and length gives its address; PUT there with `Upload-Offset` and the bytes;
-a broken connection keeps what arrived, GET tells the offset to go on from, and while a package is
-built of it, how many bytes were. `Upload-Digest` has the
-SHA-256 of the bytes from an offset to the end of what is sent: it is compared with what lies on the
-disk then, and what is wrong is not kept.
+a broken connection keeps what arrived, GET tells the offset to go on from, and GET of `built` below
+that address how much of it a package was built from. `Upload-Digest` has the SHA-256 of the bytes
+from an offset to the end of what is sent: it is compared with what lies on the disk then, and what
+is wrong is not kept.
 
 Shape: Upload-Digest: from=16777216; sha-256=<64 hex digits>
 """
@@ -14,7 +14,7 @@ import re
 from flask import Blueprint, Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
-from deploy_server.domain.errors import BadMessage
+from deploy_server.domain.errors import BadMessage, NotFound
 from deploy_server.storage.uploads import Proof, Upload
 from deploy_server.web.progress import built
 from deploy_server.web.rights import Right, needs
@@ -48,6 +48,20 @@ def show(upload_id: str) -> ResponseReturnValue:
     return _state(uploads().get(upload_id, person().id))
 
 
+@blueprint.get("/<upload_id>/built")
+@needs(Right.BUILD)
+def show_built(upload_id: str) -> ResponseReturnValue:
+    """Say how many bytes a package was built from; 204 without a body when the upload is gone.
+
+    It goes the moment the package is there, which is no error of the page that asks.
+    """
+    try:
+        upload = uploads().get(upload_id, person().id)
+    except NotFound:
+        return Response(status=204)
+    return jsonify(length=upload.length, built=built(upload))
+
+
 @blueprint.put("/<upload_id>")
 @needs(Right.BUILD)
 @large_body
@@ -76,7 +90,6 @@ def _state(upload: Upload) -> Response:
         length=upload.length,
         offset=upload.offset,
         complete=upload.complete,
-        built=built(upload),
         url=url_for("console.uploads.show", upload_id=upload.id),
     )
 

@@ -251,12 +251,12 @@ for (const radio of form.elements.cut) {
 
 async function showBuilding() {
   if (!hidden.value) return;
-  const url = `${form.dataset.uploads}/${hidden.value}`;
+  const url = `${form.dataset.uploads}/${hidden.value}/built`;
   for (;;) {
     await wait(1);
     const answer = await fetch(url, { headers }).catch(() => null);
-    if (answer?.status === 404) return; // the package is built, and the file gone
-    const state = answer?.ok ? await answer.json() : null;
+    if (answer?.status === 204) return; // the package is built, and the file gone
+    const state = answer?.status === 200 ? await answer.json() : null;
     if (state?.built) {
       bar.value = (100 * state.built) / state.length;
       buildState.textContent = `Building: ${bytes(state.built)} of ${bytes(state.length)} checked and cut`;

@@ -264,11 +264,14 @@ def test_how_far_a_build_is_can_be_asked_meanwhile(
         return bytes(source.read(mib))
 
     monkeypatch.setattr(intake, "_read", read)
-    address = f"/uploads/{upload}"
-    assert admin.get(address).get_json()["built"] is None
+    address = f"/uploads/{upload}/built"
+    assert admin.get(address).get_json() == {"built": None, "length": len(archive)}
     assert build(admin, upload=upload, fragment_size="1 MiB").status_code == 302
     assert seen == [None, mib, 2 * mib, len(archive)]
     assert list(console.config.run.glob("building-*")) == []
+    # Whoever goes on asking until the answer is there makes no mistake.
+    gone = admin.get(address)
+    assert (gone.status_code, gone.data) == (204, b"")
 
 
 def test_a_full_disk_is_named_at_the_file_and_the_form_is_kept(

@@ -41,6 +41,7 @@ LEAST: dict[str, str] = {
     "jobs.delete": "admin",
     "uploads.begin": "admin",
     "uploads.show": "admin",
+    "uploads.show_built": "admin",
     "uploads.append": "admin",
     "uploads.delete": "admin",
     "activations.form": "admin",
