@@ -1,14 +1,18 @@
 """Text that is made to be more than text, and every place of the database that shows text."""
 
 from datetime import datetime
+from urllib.parse import quote
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from deploy_server.domain.search.writing import quoted
+from deploy_server.services import audit
 from deploy_server.storage.models import (
     AgentEvent,
+    BrowserSession,
     JobTemplate,
+    LoginSource,
     RefusedAgent,
     Report,
     SavedSearch,
@@ -54,7 +58,7 @@ def fill(session: Session, now: datetime, text: str) -> list[str]:
     )  # fmt: skip
     activation = make_activation(session, package, created_by=text)
     group = make_group(
-        session, computer, excluded=(twin,), name=text, description=text, visible=True
+        session, computer, excluded=(twin,), name=text[:2000], description=text, visible=True
     )
     session.add(
         JobTemplate(name=text, name_key="x", created_at=now, created_by=text,
@@ -93,9 +97,20 @@ def fill(session: Session, now: datetime, text: str) -> list[str]:
         )  # fmt: skip
     session.add(Setting(scope="global", scope_id=0, name="AGENTS_ALLOWED", value=text,
                         changed_at=now, changed_by=text))  # fmt: skip
+    person = make_user(session, name=text[:2000], role="viewer", tags=[text])
+    session.add(
+        BrowserSession(token_digest="x", user_id=person.id, epoch=0, begun_at=now, seen_at=now,
+                       address=text, browser=text)
+    )  # fmt: skip
+    session.add(LoginSource(user_id=person.id, source=text[:200], failures=10, last_at=now))
+    told_of = {text[:200]: text, "value": [text]}
+    audit.record(session, "package.edit", text, now=now, actor=text, before={}, after=told_of)
     one, two, three, four = package.id, computer.id, group.id, twin.id
     return [
-        "/", "/progress", "/failures", "/packages", f"/packages/{one}", f"/packages/{one}/counts",
+        "/", "/progress", "/failures", "/stuck", "/packages", f"/packages/{one}",
+        f"/packages/{one}/counts", f"/packages/{one}/edit", f"/packages/{one}/copy",
+        f"/packages/{one}/stop", f"/packages/{one}/stop/computers", f"/packages/{one}/results/time",
+        f"/packages/{one}/results/groups", f"/packages/{one}/results/again",
         f"/packages/{one}/results", f"/packages/{one}/activate", f"/packages/delete?package={one}",
         f"/packages/{one}/results/validate?what=all",
         f"/activations/end?activation={activation.id}",
@@ -105,8 +120,12 @@ def fill(session: Session, now: datetime, text: str) -> list[str]:
         f"/computers/tag?computer={two}", f"/computers/settings?computer={two}",
         "/computers/duplicates?by=name", f"/computers/duplicates/merge?keep={two}&computer={four}",
         "/packages/build/templates", "/packages/build/templates/own/1", "/packages/build",
+        "/packages/build/templates/linux-script",
         "/computers/refused", f"/computers/unassign?computer={two}",
         f"/computers/delete?computer={two}", f"/deploy?computer={two}&activation={activation.id}",
         "/groups", f"/groups/{three}", f"/groups/{three}/delete", f"/groups/choose?computer={two}",
-        "/settings", f"/settings/computer/{two}", f"/settings/group/{three}", "/people",
+        f"/groups/{three}/unassign?package={one}", "/settings", "/settings/certificates",
+        f"/settings/computer/{two}", f"/settings/group/{three}", "/people",
+        f"/people/edit?name={quote(person.name, safe='')}", "/audit", "/audit/check", "/account",
+        "/login",
     ]  # fmt: skip
