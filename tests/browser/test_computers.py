@@ -1,7 +1,7 @@
 """The list of computers in a browser: completion by keyboard, criteria, the whole result tagged."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -24,7 +24,7 @@ def fill(server: RunningServer) -> None:
                 name=f"desk-{number:02d}",
                 tag="LYON WEST" if number < 55 else "",
                 model="ThinkPad T14",
-                last_contact=datetime.now(UTC).replace(microsecond=0),
+                last_contact=datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=100),
             )
     engine.dispose()
 
@@ -50,6 +50,10 @@ def test_completion_criteria_and_a_tag_for_all(page: Page, server: RunningServer
     box.press("Escape")
     box.press("Enter")
     expect(page.get_by_role("heading", name="55 computers")).to_be_visible(timeout=PATIENCE_MS)
+
+    # Hours that have passed, as the sentences of the server count them.
+    first = page.get_by_role("row", name=re.compile("desk-00"))
+    expect(first.get_by_text("1h ago")).to_be_visible()
 
     # The builder has what the box says, and writes into it.
     page.get_by_text("Criteria", exact=True).click()

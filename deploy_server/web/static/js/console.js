@@ -20,7 +20,8 @@ function ago(moment) {
   let value = (moment - Date.now()) / 1000;
   if (Math.abs(value) < 10) return "now";
   for (const [unit, size] of steps) {
-    if (Math.abs(value) < size) return relative.format(Math.round(value), unit);
+    // As the server's sentences count: an hour is one that has passed.
+    if (Math.abs(value) < size) return relative.format(Math.trunc(value), unit);
     value /= size;
   }
   return "";
