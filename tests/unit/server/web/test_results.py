@@ -176,12 +176,26 @@ def test_nothing_has_views_too(console: Console, admin: Browser) -> None:
     assert admin.get(f"/packages/{package}/results?when=never").status_code == 422
 
 
+def test_its_pages_name_the_package_once_and_lead_back_to_it(
+    admin: Browser, activation: Activation
+) -> None:
+    address = f"/packages/{activation.package_id}"
+    for page in ("results", "edit", "copy", "activate"):
+        heading = admin.get(f"{address}/{page}").text.split('class="page-head"')[1].split("</h1>")
+        assert heading[0].count(activation.package.name) == 1
+        assert f'href="{address}"' in heading[0]
+        assert activation.package.name not in heading[1].split("<form")[0].split("<nav")[0]
+
+
 def test_a_package_is_stopped_after_its_radius_was_shown(
     console: Console, admin: Browser, activation: Activation
 ) -> None:
     address = f"/packages/{activation.package_id}"
     assert f"{address}/stop" in admin.get(f"{address}/results").text
-    assert "Stop it on 3 computers" in admin.get(f"{address}/stop").text
+    page = admin.get(f"{address}/stop").text
+    assert "Stop it on 3 computers" in page
+    assert "<strong>2 computers</strong> that wait" in page
+    assert "0 computers" not in page  # whom it does not concern is not counted
     answer = admin.post(f"{address}/stop")
     assert answer.location == f"{address}/stop/computers"
     assert "2 computers that waited will not be told" in admin.get(answer.location).text

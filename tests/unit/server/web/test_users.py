@@ -64,6 +64,15 @@ def test_role_and_tags_are_changed_and_the_session_ends(admin: Browser, console:
     assert viewer.get("/").location == "/login"
 
 
+def test_all_sessions_are_offered_only_where_there_are_several(
+    admin: Browser, console: Console
+) -> None:
+    console.user("viewer")
+    assert "End all of them" not in admin.get("/people/edit?name=viewer").text
+    console.browser().log_in("viewer")
+    assert "End all of them" in admin.get("/people/edit?name=viewer").text
+
+
 def test_the_only_superadmin_stays_one(admin: Browser, console: Console) -> None:
     for form in ({"role": "viewer"}, {"role": "superadmin", "tags": "LYON"}):
         answer = admin.post("/people/edit", {"name": "superadmin", "tags": "", **form})
