@@ -131,6 +131,7 @@ def init_security(app: Flask) -> None:
     login_manager.init_app(app)
     csrf.init_app(app)
     limiter.init_app(app)
+    app.before_request(know_the_lost)
     app.after_request(add_headers)
 
 
@@ -182,6 +183,12 @@ def large_body(view: View) -> View:
     """Mark a view that takes a package's file."""
     view.__dict__["large_body"] = True
     return view
+
+
+def know_the_lost() -> None:
+    """Where an address leads nowhere no guard is asked; people keep their menu there."""
+    if request.url_rule is None and wants_html() and current_user.is_authenticated:
+        g.person = cast(Person, current_user._get_current_object())
 
 
 def guard() -> ResponseReturnValue | None:
