@@ -10,8 +10,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from flask import Flask
+from markupsafe import Markup, escape
 
 from deploy_agent.wire.result import WAITING, ResultClass, ResultCode
 from deploy_agent.wire.terms import Action
@@ -53,6 +55,7 @@ CLASS_NAMES = {
 
 SENTENCE_MAX = 1000  # characters
 
+_MOMENT = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}) UTC\b", re.ASCII)
 _BETWEEN_ATTRIBUTES = re.compile(r'" (?=[A-Z_0-9]+=")')
 _DIRECTIONS = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 # Each calls itself by the names of those before it, so the last ones come first.
@@ -125,6 +128,7 @@ def init_formats(app: Flask) -> None:
         short_number=short_number,
         shorten=shorten,
         tail=tail,
+        timed=timed,
         visible_lines=visible_lines,
         status_label=lambda status: "WAITING NOTIFICATION" if status == WAITING else status,
         utc=lambda moment: f"{moment:%Y-%m-%d %H:%M:%S} UTC",
@@ -187,6 +191,22 @@ def sentence(text: str) -> str:
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?:" else ".")
+
+
+def timed(text: str) -> Markup:
+    """The text as HTML, with its moments as such, which the page shows in the reader's zone."""
+    return Markup("").join(
+        _time(each) if place % 2 else each for place, each in enumerate(_MOMENT.split(text))
+    )
+
+
+def _time(text: str) -> Markup:
+    try:
+        moment = datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+    except ValueError:  # an agent's words look like a moment, and are none
+        return escape(f"{text} UTC")
+    address = utc_text(moment)
+    return Markup('<time datetime="{}" data-absolute="hour">{} UTC</time>').format(address, text)
 
 
 def shorten(text: str, length: int) -> str:

@@ -58,7 +58,7 @@ def fill(session: Session, now: datetime, text: str) -> list[str]:
     )  # fmt: skip
     activation = make_activation(session, package, created_by=text)
     group = make_group(
-        session, computer, excluded=(twin,), name=text[:2000], description=text, visible=True
+        session, computer, excluded=(twin,), name=text[:200], description=text, visible=True
     )
     session.add(
         JobTemplate(name=text, name_key="x", created_at=now, created_by=text,

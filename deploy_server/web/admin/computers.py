@@ -251,6 +251,7 @@ def _groups(computer: ComputerRow) -> dict[str, Any]:
     return {
         "memberships": memberships,
         "others": [each for each in rows if each.id not in members],
+        "seen": {each.id for each in rows},  # whose pages the person may open
     }
 
 

@@ -162,17 +162,20 @@ def ask_unassign(group_id: int) -> ResponseReturnValue:
 def unassign(group_id: int) -> ResponseReturnValue:
     """Take a package back from a group."""
     group = _group(group_id)
-    rows = assigning.unassign(
+    named = request.form.get("package", "")
+    # Members without a row of their own wait, too; they are counted as the page before did.
+    waiting = sum(row.waiting for row in _assigned(group) if str(row.package.id) == named)
+    assigning.unassign(
         db.session(),
-        request.form.get("package", ""),
+        named,
         Selection(group=group.name),
         actor=person().name,
         now=services().now(),
         perimeter=person().perimeter,
     )
     flash(
-        f"Took the package back from the group; {plural(rows, 'row')} that waited are gone."
-        " Members that were told keep it.",
+        f"Took the package back from the group; up to {plural(waiting, 'computer')} that waited"
+        " will not be told. Members that were told keep it.",
         "success",
     )
     return redirect(url_for(".show", group_id=group_id))
@@ -193,8 +196,13 @@ def ask_delete(group_id: int) -> ResponseReturnValue:
 def delete(group_id: int) -> ResponseReturnValue:
     """Delete a group; no computer is deleted."""
     group = _group(group_id)
+    given = len(_assigned(group))
     groups.delete_group(db.session(), group.name, now=services().now())
-    flash(f"The group {group.name} is deleted; its computers are not.", "success")
+    said = f"The group {group.name} is deleted; its {plural(group.members, 'computer')} "
+    said += "is not" if group.members == 1 else "are not"
+    if given:
+        said += f". {plural(given, 'package')} withdrawn from whoever was not told yet"
+    flash(f"{said}.", "success")
     return redirect(url_for(".index"))
 
 

@@ -168,7 +168,9 @@ def _notes() -> list[dict[str, Any]]:
                 "link": url_for("console.computers.refused"),
             }
         )
-    if refused := counters.get(REFUSED_OVER_HTTP):
+    # These came from whatever computers, so whoever sees some of them only is not told.
+    refused = None if person().perimeter else counters.get(REFUSED_OVER_HTTP)
+    if refused:
         notes.append(
             {
                 "title": f"{refused.value:,} contacts over plain HTTP were refused",

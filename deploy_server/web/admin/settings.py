@@ -7,12 +7,14 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import Forbidden, NotFound, SpecError
-from deploy_server.domain.estimate import estimate_s
+from deploy_server.domain.estimate import estimate_s, shares_s
+from deploy_server.domain.search.writing import quoted
+from deploy_server.domain.settings import Effective
 from deploy_server.services import certificates, computers, settings
 from deploy_server.services.certificates.store import CertificateStore
 from deploy_server.services.settings import EVERYBODY, Scope, SettingView
+from deploy_server.storage.membership import groups_of
 from deploy_server.storage.models import Group
-from deploy_server.web.admin.build import download_settings
 from deploy_server.web.database import db
 from deploy_server.web.formats import plural
 from deploy_server.web.rights import Right, needs
@@ -137,8 +139,9 @@ def _save(scope: Scope, back: str) -> ResponseReturnValue:
     for warning in filter(None, warnings):
         flash(warning, "warning")
     if changed:
-        flash(f"Changed {plural(len(changed), 'setting')}; agents learn it at their next contact.",
-              "success")  # fmt: skip
+        reached = plural(_reached(scope)[0], "computer")
+        said = f"Changed {plural(len(changed), 'setting')} for {reached}"
+        flash(f"{said}; agents learn it at their next contact.", "success")
     return redirect(back)
 
 
@@ -155,6 +158,25 @@ def _set(session: Session, scope: Scope, name: str, text: str) -> list[str]:
     return [settings.set_setting(session, name, text, scope, actor=who, now=now).warning]
 
 
+def _reached(scope: Scope) -> tuple[int, str]:
+    """How many computers a change of these settings reaches, and the search that finds them."""
+    if scope.kind == "computer":
+        return 1, ""
+    search = f"group = {quoted(scope.label)}" if scope.kind == "group" else ""
+    now, perimeter = services().now(), person().perimeter
+    return computers.count_computers(db.session(), search, now=now, perimeter=perimeter), search
+
+
+def _in_force(scope: Scope) -> Effective:
+    """What counts for the computers of a scope, as far as the scope says."""
+    session = db.session()
+    if scope.kind == "computer":
+        groups = groups_of(session, scope.id, services().now())
+        return settings.load_effective(session, scope.id, groups)
+    groups = {scope.id: scope.label} if scope.kind == "group" else {}
+    return settings.load_effective(session, None, groups)
+
+
 def _shown(view: SettingView) -> str:
     """What the field of an option holds: the scope's own value; empty is that of the next one."""
     return view.value if view.is_set else ""
@@ -162,6 +184,7 @@ def _shown(view: SettingView) -> str:
 
 def _page(scope: Scope, sent: dict[str, str], problems: dict[str, str]) -> str:
     views = settings.list_settings(db.session(), scope)
+    told = _in_force(scope).download()
     return render_template(
         "settings/index.html",
         section="settings",
@@ -170,5 +193,8 @@ def _page(scope: Scope, sent: dict[str, str], problems: dict[str, str]) -> str:
         values={each.name: sent.get(each.name, _shown(each)) for each in views},
         problems=problems,
         can_edit=scope.kind != "global" or person().may(Right.EDIT_GLOBAL_SETTINGS),
-        example_s=estimate_s(settings=download_settings(), **_EXAMPLE),
+        usual=settings.everybody(db.session()).values,
+        reached=_reached(scope),
+        example_s=estimate_s(settings=told, **_EXAMPLE),
+        shares=shares_s(settings=told, **_EXAMPLE),
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from deploy_agent.wire.replies import DownloadSettings
-from deploy_server.domain.estimate import estimate_s
+from deploy_server.domain.estimate import estimate_s, shares_s
 
 SEED = DownloadSettings()
 
@@ -27,6 +27,15 @@ def test_the_formula(fragments: int, size: int, priority: int, seconds: int) -> 
 
 def test_a_priority_beyond_the_period_never_ends() -> None:
     assert estimate_s(1, 1, 6, DownloadSettings(period_length=5)) is None
+
+
+def test_each_latency_has_its_share_of_it() -> None:
+    assert shares_s(100, 0, 5, SEED) == {
+        "DOWNLOAD_FRAG_LATENCY": 1000,
+        "DOWNLOAD_CYCLE_LATENCY": 30_000,
+        "DOWNLOAD_PERIOD_LATENCY": 0,
+    }
+    assert shares_s(1, 1, 6, DownloadSettings(period_length=5)) == {}
 
 
 def test_every_latency_counts() -> None:

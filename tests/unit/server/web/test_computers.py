@@ -213,7 +213,8 @@ def said(console: Console, **fields: Any) -> tuple[int, int]:
 def test_the_page_says_how_far_a_download_is(admin: Browser, console: Console) -> None:
     computer, package = said(console, done=12, total=40)
     page = admin.get(f"/computers/{computer}").text
-    assert "Downloading, 12 of 40 fragments (said 2026-11-21 10:00 UTC)." in page
+    when = '<time datetime="2026-11-21T10:00:00Z" data-absolute="hour">2026-11-21 10:00 UTC</time>'
+    assert f"Downloading, 12 of 40 fragments (said {when})." in page
     assert '<progress class="told" max="40" value="12"' in page
     results = admin.get(f"/packages/{package}/results").text
     assert "Downloading, 12 of 40 fragments" in results

@@ -99,3 +99,15 @@ def test_a_chart_is_whole_and_leaves_empty_parts_out() -> None:
 def test_an_info_file_has_a_line_for_each_attribute() -> None:
     text = '<DOWNLOAD ID="1" NAME="a &quot; PRI=&quot;5"/>'
     assert formats.info_lines(text) == '<DOWNLOAD ID="1"\n  NAME="a &quot; PRI=&quot;5"/>'
+
+
+def test_moments_of_a_sentence_are_shown_in_the_readers_zone() -> None:
+    said = formats.timed('<b> by 2026-11-22 05:10 UTC" & 2026-11-23 00:00 UTC.')
+    first, second = (
+        f'<time datetime="2026-11-{day}:00Z" data-absolute="hour">2026-11-{text} UTC</time>'
+        for day, text in (("22T05:10", "22 05:10"), ("23T00:00", "23 00:00"))
+    )
+    assert said == f"&lt;b&gt; by {first}&#34; &amp; {second}."
+    # An agent's words may look like one; scripts would stumble over it.
+    for text in ("2026-13-40 99:00 UTC", "2026-11-22 05:10 UTCx", "x2026-11-22 05:10 UTC"):
+        assert formats.timed(text) == text

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from deploy_server.storage.models import Computer, Group, GroupAssignment, GroupMember
+from tests.support.clock import START
 from tests.support.console import Browser, Console
 from tests.support.factories import (
     make_activation,
@@ -108,6 +109,16 @@ def test_operators_see_and_fill_visible_groups_only(console: Console) -> None:
     assert members(console) == {}
     assert operator.post("/groups/join", {**form, "group": visible.id}).status_code == 302
     assert members(console) == {"pc": "include"}
+    with console.session() as session:
+        session.add(
+            GroupMember(group_id=hidden.id, computer_id=computer.id, kind="include", added_at=START)
+        )
+    tab = f"/computers/{computer.id}?tab=groups"
+    for browser, sees in ((operator, False), (console.user("admin"), True)):
+        page = browser.get(tab).text
+        assert "Hidden" in page  # why the computer is told what it is told
+        assert f'href="/groups/{visible.id}"' in page
+        assert (f'href="/groups/{hidden.id}"' in page) is sees
 
 
 def test_people_with_tags_put_their_own_computers_into_visible_groups(console: Console) -> None:
@@ -127,7 +138,7 @@ def test_people_with_tags_put_their_own_computers_into_visible_groups(console: C
 def test_a_group_s_packages_are_listed_and_taken_back(admin: Browser, console: Console) -> None:
     with console.session() as session:
         computer = make_computer(session)
-        group = make_group(session, computer)
+        group = make_group(session, computer, make_computer(session))
         activation = make_activation(session)
         make_group_assignment(session, group, activation)
         make_assignment(session, computer, activation, status="SUCCESS", group_id=group.id)
@@ -136,10 +147,11 @@ def test_a_group_s_packages_are_listed_and_taken_back(admin: Browser, console: C
     assert re.search(r'<rect class="success"', page)
     address = f"/groups/{group.id}/unassign"
     asked = admin.get(f"{address}?package={activation.package_id}").text
-    assert "0 computers of the group that were not told" in asked
+    assert "1 computer of the group that was not told" in asked
     assert "1 computer told already: nothing changes" in asked
     assert admin.get(f"{address}?package=1").status_code == 404
     admin.post(address, {"package": activation.package_id})
+    assert "up to 1 computer that waited will not be told" in admin.get(f"/groups/{group.id}").text
     with console.sessions() as session:
         assert session.scalars(select(GroupAssignment)).all() == []
 
@@ -154,6 +166,8 @@ def test_deleting_shows_what_it_touches_and_keeps_computers(
     assert "1 computer no longer is in it" in page
     assert "1 package that it is given is withdrawn" in page
     assert admin.post(f"/groups/{group.id}/delete").location == "/groups"
+    said = "The group Pilot is deleted; its 1 computer is not. 1 package withdrawn from whoever was"
+    assert said in admin.get("/groups").text
     with console.sessions() as session:
         assert session.scalars(select(Group)).all() == []
         assert len(session.scalars(select(Computer)).all()) == 1

@@ -88,21 +88,21 @@ def test_it_stays_what_it_was_in_forms(admin: Browser, console: Console) -> None
     assert payload in "".join(Page(admin.get("/settings").text).shown)
 
 
-@pytest.mark.parametrize("query", list(PAYLOADS.values())[:6])
-@pytest.mark.parametrize(
-    "path",
-    ["/computers?q=", "/packages?q=", "/packages?sort=", "/failures?code=", "/login?next=",
-     "/people/edit?name=", "/computers?sort=", "/deploy?q=", "/groups?expression=",
-     "/searches/complete?q=", "/searches/criteria?field=", "/computers/tag?q=",
-     "/computers/duplicates?by="],
+ASKING = (
+    "/computers?q", "/packages?q", "/packages?sort", "/failures?code", "/login?next",
+    "/people/edit?name", "/computers?sort", "/deploy?q", "/groups?expression",
+    "/searches/complete?q", "/searches/criteria?field", "/computers/tag?q",
+    "/computers/duplicates?by", "/audit?q", "/audit?since",
 )  # fmt: skip
-def test_an_address_cannot_carry_it_either(
-    admin: Browser, console: Console, path: str, query: str
-) -> None:
-    base, _, name = path.partition("?")
-    answer = admin.get(base, query_string={name.rstrip("="): query})
-    assert answer.status_code in (200, 302, 404, 422)
-    check(answer.text, path)
+
+
+@pytest.mark.parametrize("query", list(PAYLOADS.values())[:6])
+def test_an_address_cannot_carry_it_either(admin: Browser, query: str) -> None:
+    for path in ASKING:
+        base, _, name = path.partition("?")
+        answer = admin.get(base, query_string={name: query})
+        assert answer.status_code in (200, 302, 404, 422), path
+        check(answer.text, path)
 
 
 @pytest.mark.parametrize("value", ["\x00", "\ud800".encode("utf-8", "surrogatepass"), b"\xff\xfe"])

@@ -97,6 +97,7 @@ def test_agents_that_were_refused_over_http_are_counted(admin: Browser, console:
     page = admin.get("/").text
     assert "1,204 contacts over plain HTTP were refused" in page
     assert "AGENTS_OVER_HTTP" in page
+    assert "1,204" not in console.user("admin", "LYON").get("/").text
 
 
 def test_little_space_is_warned_about(admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

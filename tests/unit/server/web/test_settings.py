@@ -1,6 +1,7 @@
 """Settings of everybody, groups and computers; certificates."""
 
 import hashlib
+import html
 import re
 
 import pytest
@@ -83,6 +84,42 @@ def test_a_group_and_a_computer_have_their_own(admin: Browser, console: Console)
     assert "group Pilot" in page
     assert "this computer" in page
     assert "AGENTS_OVER_HTTP" not in admin.get(f"/settings/computer/{computer.id}").text
+
+
+def test_a_change_says_whom_it_reaches_before_and_after(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        computers = [make_computer(session) for _ in range(3)]
+        group = make_group(session, *computers[:2], name='Room "12"')
+    asked = r"Counts for <a href=\"([^\"]+)\">([^<]+)</a>"
+    for path, said in (
+        ("/settings", "3 computers"),
+        (f"/settings/group/{group.id}", "2 computers"),
+    ):
+        ((address, reached),) = re.findall(asked, admin.get(path).text)
+        assert reached == said
+        assert f">{said}</h2>" in admin.get(html.unescape(address)).text
+        admin.post(path, {"DOWNLOAD_TIMEOUT": "7"})
+        assert f"Changed 1 setting for {said}; agents learn it" in admin.get(path).text
+
+
+def test_a_page_says_what_its_own_values_do(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        computer = make_computer(session)
+        group = make_group(session, computer, name="Pilot")
+    admin.post("/settings", {"DOWNLOAD_CYCLE_LATENCY": "30"})
+    assert "Default 60." in admin.get("/settings").text  # the field has another value
+    address = f"/settings/group/{group.id}"
+    assert "As for everybody: 30" in admin.get(address).text
+    admin.post(address, {"DOWNLOAD_CYCLE_LATENCY": "0"})
+    for path, duration, share in (
+        ("/settings", "5 h 23 min", "4 h"),
+        (address, "1 h 23 min", "0 s"),
+        (f"/settings/computer/{computer.id}", "1 h 23 min", "0 s"),
+    ):
+        page = admin.get(path).text
+        assert f"<strong>{duration}</strong>" in page, path
+        assert f"it takes {share}." in page, path
+        assert "it takes 16 min." in page, path  # fragments
 
 
 @pytest.mark.parametrize("path", ["group/77", "computer/77"])

@@ -70,8 +70,8 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "next contact": Case("Waits for the computer&#39;s next contact, expected by 2026-11-22 10:00",
-                         "WAITING"),
+    "next contact": Case("Waits for the computer&#39;s next contact, expected by"
+                         ' <time datetime="2026-11-22T10:00:00Z" data-absolute="hour">', "WAITING"),
     "never": Case("The computer has never been in contact", "WAITING", {"last_contact": None}),
     "overdue": Case("No contact for 30 days, expected every 24 hours", "WAITING",
                     {"last_contact": OLD}),
