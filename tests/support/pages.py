@@ -105,7 +105,6 @@ NO_PAGES = frozenset(
         "searches.criteria",
         "uploads.show",
         "uploads.show_built",
-        "uploads.show_built",
     }
 )
 
