@@ -206,21 +206,36 @@ def purge_packages(
         NotFound: one of them does not exist.
         Conflict: one of them is not deleted.
     """
-    packages = [get_package(session, each, deleted=True) for each in dict.fromkeys(package_ids)]
-    for package in packages:
-        if package.deleted_at is None:
-            raise Conflict(f"package {package.id} is not deleted", "Delete it first")
+    packages = deleted_packages(session, package_ids)
     ids = [package.id for package in packages]
-    mine = DownloadHistory.package_id.in_(ids)
-    computers = session.scalar(
-        select(func.count(DownloadHistory.computer_id.distinct())).where(mine)
-    )
-    session.execute(delete(DownloadHistory).where(mine))
+    computers = histories_with(session, ids)
+    session.execute(delete(DownloadHistory).where(DownloadHistory.package_id.in_(ids)))
     for package in packages:
         package.purged_at = package.purged_at or now
         was = {"name": package.name}
         audit.record(session, "package.purge", str(package.id), now=now, actor=actor, before=was)
-    return computers or 0
+    return computers
+
+
+def deleted_packages(session: Session, package_ids: Sequence[int]) -> list[Package]:
+    """Return packages that were deleted, each once.
+
+    Raises:
+        NotFound: one of them does not exist.
+        Conflict: one of them is not deleted.
+    """
+    packages = [get_package(session, each, deleted=True) for each in dict.fromkeys(package_ids)]
+    for package in packages:
+        if package.deleted_at is None:
+            raise Conflict(f"package {package.id} is not deleted", "Delete it first")
+    return packages
+
+
+def histories_with(session: Session, package_ids: Sequence[int]) -> int:
+    """Return how many computers have one of the packages in their own history."""
+    computers = func.count(DownloadHistory.computer_id.distinct())
+    found = select(computers).where(DownloadHistory.package_id.in_(package_ids))
+    return session.scalar(found) or 0
 
 
 def export_package(session: Session, store: FragmentStore, package_id: int) -> Iterator[bytes]:

@@ -19,10 +19,11 @@ from deploy_server.storage.models import (
     JobTemplate,
     Withdrawal,
 )
-from tests.support.factories import make_group_assignment
+from tests.support.factories import make_group_assignment, make_package
 from tests.support.seed import FIRST_PACKAGE
 
 PACKAGE = FIRST_PACKAGE + 3600
+GONE = FIRST_PACKAGE + 1  # a deleted one
 MEMBER = 12  # a computer whose pages have something to show
 NOWHERE = "/no-such-page"
 
@@ -39,6 +40,7 @@ PAGES = (
     f"/packages/{PACKAGE}/stop",
     f"/packages/{PACKAGE}/stop/computers",
     f"/packages/delete?package={PACKAGE}",
+    f"/packages/purge?package={GONE}",
     f"/activations/end?package={PACKAGE}",
     f"/packages/{PACKAGE}/results",
     f"/packages/{PACKAGE}/results/time",
@@ -111,6 +113,7 @@ NO_PAGES = frozenset(
 
 def more_rows(session: Session, now: datetime) -> None:
     """Put in what a seeded installation lacks: output, a template, a stopped package, a group's."""
+    make_package(session, id=GONE, name="Older", deleted_at=now)
     activation = session.get_one(Activation, 1)
     make_group_assignment(session, session.get_one(Group, 99), activation)
     about = {"computer_id": MEMBER, "package_id": PACKAGE}

@@ -56,6 +56,7 @@ def fill(session: Session, now: datetime, text: str) -> list[str]:
         session, name=text, description=text, target=text, file_name=text, created_by=text,
         options={"notify_text": text, "done_text": text},
     )  # fmt: skip
+    gone = make_package(session, name=text, target=text, created_by=text, deleted_at=now)
     activation = make_activation(session, package, created_by=text)
     group = make_group(
         session, computer, excluded=(twin,), name=text[:200], description=text, visible=True
@@ -112,6 +113,8 @@ def fill(session: Session, now: datetime, text: str) -> list[str]:
         f"/packages/{one}/stop", f"/packages/{one}/stop/computers", f"/packages/{one}/results/time",
         f"/packages/{one}/results/groups", f"/packages/{one}/results/again",
         f"/packages/{one}/results", f"/packages/{one}/activate", f"/packages/delete?package={one}",
+        f"/packages/purge?package={gone.id}",
+        "/packages?deleted=1",
         f"/packages/{one}/results/validate?what=all",
         f"/activations/end?activation={activation.id}",
         "/computers", f"/computers/{two}", f"/computers/{two}?tab=groups",

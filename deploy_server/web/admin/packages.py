@@ -97,6 +97,23 @@ def export_list() -> ResponseReturnValue:
     return csv_response(name, keys, find)
 
 
+@blueprint.get("/purge")
+@needs(Right.DELETE_PACKAGES)
+def ask_purge() -> ResponseReturnValue:
+    """Show what taking deleted packages off the list would touch."""
+    ids = request.args.getlist("package", type=row_id)
+    if not ids:
+        flash("Tick at least one package.", "warning")
+        return redirect(url_for(".index", deleted=1))
+    session = db.session()
+    return render_template(
+        "packages/purge.html",
+        section="packages",
+        packages=packages.deleted_packages(session, ids),
+        computers=packages.histories_with(session, ids),
+    )
+
+
 @blueprint.post("/purge")
 @needs(Right.DELETE_PACKAGES)
 def purge() -> ResponseReturnValue:

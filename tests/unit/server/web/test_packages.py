@@ -301,6 +301,14 @@ def test_a_purged_package_leaves_the_list_and_its_results_stay(
             row = DownloadHistory(computer_id=computer.id, package_id=package.id)
             session.add(row)
     assert "Tick at least one" in admin.get(admin.post("/packages/purge").location).text
+    assert "Tick at least one" in admin.get(admin.get("/packages/purge").location).text
+    # Whom it reaches is said first.
+    assert 'action="/packages/purge"' in admin.get("/packages?deleted=1").text
+    asked = admin.get(f"/packages/purge?package={gone.id}").text
+    assert "Purge 1 deleted package?" in asked
+    assert "1 computer has the id in the history" in asked
+    assert admin.get(f"/packages/purge?package={there.id}").status_code == 409
+    assert names(admin.get("/packages?deleted=1").text) == ["kept", "gone"]
     assert admin.post("/packages/purge", {"package": str(there.id)}).status_code == 409
     answer = admin.post("/packages/purge", {"package": str(gone.id)})
     page = admin.get(answer.location).text
