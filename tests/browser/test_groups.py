@@ -1,15 +1,30 @@
 """A dynamic group gives a new computer its packages; a tag set in the console puts one into it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy.orm import Session
 
+from deploy_server.config import load
+from deploy_server.storage.database import make_engine, session_factory
 from tests.browser.test_main_job import PATIENCE_MS, log_in
 from tests.support.agent import TrancheAgent
+from tests.support.factories import make_group
 from tests.support.server import RunningServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+
+@contextmanager
+def writing(server: RunningServer) -> Iterator[Session]:
+    """The server's database."""
+    engine = make_engine(load(server.data).database_url)
+    with session_factory(engine)() as session, session.begin():
+        yield session
+    engine.dispose()
 
 
 def test_a_new_computer_gets_what_its_group_has(
@@ -55,3 +70,14 @@ def test_a_new_computer_gets_what_its_group_has(
     page.goto(group_url)
     expect(page.get_by_role("heading", name="2 members")).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_role("main")).to_contain_text("100 %")
+
+    # One of many groups is found by a part of its name.
+    with writing(server) as session:
+        for number in range(20):
+            make_group(session, name=f"Room {number}")
+    page.goto(f"{server.https}/groups")
+    rows = page.get_by_role("main").locator("tbody tr:visible")
+    expect(rows).to_have_count(21)
+    page.get_by_label("Filter the groups").fill("PIL")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("Pilots")

@@ -66,6 +66,10 @@ def test_from_login_to_success(
     deploy = page.get_by_role("button", name=re.compile("Deploy to 1 computer"))
     expect(deploy).to_be_enabled(timeout=PATIENCE_MS)
     picture(page, pictures, "deploy")
+    # Enter looks for them; only the button deploys.
+    page.locator("input[name=q]").press("Enter")
+    expect(deploy).to_be_enabled(timeout=PATIENCE_MS)
+    assert server.json("computer", "show", agent.device_id)["deployments"] == []
     deploy.click()
     expect(page.get_by_text("1 computer").first).to_be_visible(timeout=PATIENCE_MS)
 

@@ -123,6 +123,24 @@ function tickLists() {
   }
 }
 
+// <input data-filter>: of the list in its card, only what has the words in its data-text, and what is
+// ticked, is shown.
+function filters() {
+  for (const box of document.querySelectorAll("[data-filter]")) {
+    box.hidden = false;
+    box.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") event.preventDefault(); // it filters already
+    });
+    box.addEventListener("input", () => {
+      const wanted = box.value.trim().toLowerCase();
+      for (const row of box.closest(".card").querySelectorAll("[data-text]")) {
+        const ticked = row.querySelector("input")?.checked;
+        row.hidden = !ticked && !row.dataset.text.includes(wanted);
+      }
+    });
+  }
+}
+
 // <select data-submit>: choosing is enough.
 function choosing() {
   for (const element of document.querySelectorAll("[data-submit]")) {
@@ -154,5 +172,6 @@ setInterval(showTimes, 30_000);
 colourSwitch();
 liveParts();
 tickLists();
+filters();
 choosing();
 sendOnce();

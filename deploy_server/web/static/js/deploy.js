@@ -42,7 +42,7 @@ if (form) {
   form.addEventListener("input", (event) => {
     if (event.target.name === "q") choose("search");
     if (event.target.name === "group") choose("group");
-    if (event.target.dataset.filter) return;
+    if ("filter" in event.target.dataset) return;
     soon();
   });
   for (const chip of form.querySelectorAll("[data-expression]")) {
@@ -52,12 +52,11 @@ if (form) {
       soon();
     });
   }
-  form.querySelector("[data-filter]")?.addEventListener("input", (event) => {
-    const wanted = event.target.value.trim().toLowerCase();
-    for (const pick of form.querySelectorAll(".pick")) {
-      const ticked = pick.querySelector("input").checked;
-      pick.hidden = !ticked && !pick.dataset.text.includes(wanted);
-    }
+  form.addEventListener("submit", (event) => {
+    if (event.submitter?.value === "assign") return;
+    event.preventDefault(); // Enter in a field: who gets it is shown here
+    clearTimeout(timer);
+    show();
   });
   hideButton();
 }

@@ -135,6 +135,13 @@ def test_without_script_a_button_shows_the_preview(
     assert seal(page)
 
 
+def test_what_enter_presses_is_the_preview(admin: Browser, activation: Activation) -> None:
+    page = admin.get(f"/deploy?activation={activation.id}&target=all").text
+    buttons = re.findall(r"<button[^>]* name=\"do\" value=\"(\w+)\"", page)
+    assert buttons[0] == "preview"  # a browser presses the first
+    assert "assign" in buttons
+
+
 def test_ticked_computers(admin: Browser, console: Console, activation: Activation) -> None:
     with console.session() as session:
         one, two = make_computer(session, name="one"), make_computer(session, name="two")
