@@ -98,6 +98,7 @@ class EffectiveSetting:
         origin: `this computer`, `group Servers`, `everybody` or `default`.
         unit: as in `SettingView`.
         meaning: as in `SettingView`.
+        kind: as in `SettingView`.
     """
 
     name: str
@@ -105,6 +106,7 @@ class EffectiveSetting:
     origin: str
     unit: str
     meaning: str
+    kind: str
 
 
 def computer_scope(session: Session, device_id: str, *, perimeter: Perimeter = None) -> Scope:
@@ -249,6 +251,7 @@ def effective_settings(
             origin=_ORIGINS.get(effective.origins[option.name], effective.origins[option.name]),
             unit=option.unit,
             meaning=option.meaning,
+            kind=option.kind.value,
         )
         for option in OPTIONS
         if "computer" in option.scopes

@@ -192,6 +192,9 @@ def test_a_package_is_stopped_after_its_radius_was_shown(
 ) -> None:
     address = f"/packages/{activation.package_id}"
     assert f"{address}/stop" in admin.get(f"{address}/results").text
+    # The package's own page leads there as well.
+    assert f'{address}/stop"' in admin.get(address).text
+    assert f'{address}/stop"' not in console.user("viewer").get(address).text
     page = admin.get(f"{address}/stop").text
     assert "Stop it on 3 computers" in page
     assert "<strong>2 computers</strong> that wait" in page

@@ -83,6 +83,7 @@ def test_a_group_and_a_computer_have_their_own(admin: Browser, console: Console)
     page = admin.get(f"/computers/{computer.id}?tab=settings").text
     assert "group Pilot" in page
     assert "this computer" in page
+    assert "<strong>on</strong>" in page  # DOWNLOAD
     assert "AGENTS_OVER_HTTP" not in admin.get(f"/settings/computer/{computer.id}").text
 
 
