@@ -120,6 +120,12 @@ def session(engine: "Engine") -> "Iterator[Session]":
 _SLOW_FOLDERS = ("integration", "faults", "browser")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what the quick part leaves out: it takes each process seconds."""
+    slow = collection_path.parent == Path(__file__).parent and collection_path.name in _SLOW_FOLDERS
+    return True if slow and config.option.markexpr == "not slow" else None
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The quick part is units, wire and house, with SQLite; the whole run leaves nothing out."""

@@ -1,5 +1,6 @@
 """A real browser: Debian's Chromium, driven by Playwright, against a real server."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A running server without latencies."""
     with RunningServer(tmp_path_factory.mktemp("server")) as running:
         yield running.without_latencies()
+    # pytest keeps folders of past runs, and a package here can be a GiB.
+    shutil.rmtree(running.data / "download")
 
 
 @pytest.fixture(scope="module")
