@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.test_main_job import PATIENCE_MS, log_in
 from tests.support.agent import TrancheAgent
@@ -72,23 +72,34 @@ def plain(chromium: Browser) -> Iterator[Page]:
     context.close()
 
 
+def press(page: Page, target: Locator) -> None:
+    """Go to it by the Tab key alone, and press it."""
+    expect(target).to_be_visible(timeout=PATIENCE_MS)
+    go_to(page, target)
+    with page.expect_navigation(timeout=PATIENCE_MS):
+        page.keyboard.press("Enter")
+
+
+def go_to(page: Page, target: Locator) -> None:
+    for _ in range(100):
+        if target.evaluate("each => each === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    pytest.fail(f"the Tab key does not lead to {target}")
+
+
 def test_it_works_by_keyboard_and_without_javascript(
     plain: Page, server: RunningServer, agent: TrancheAgent, tmp_path: Path
 ) -> None:
     package = published(server, tmp_path, "Wrong one", "exit 0")
     server.assign(package, agent.device_id)
     plain.goto(f"{server.https}/packages/{package}/results")
-    plain.get_by_label("Name").fill(ADMIN)
-    plain.get_by_label("Password").fill(PASSWORD)
+    for label, text in (("Name", ADMIN), ("Password", PASSWORD)):
+        go_to(plain, plain.get_by_label(label))
+        plain.keyboard.type(text)
     plain.keyboard.press("Enter")
-    stop = plain.get_by_role("link", name=re.compile("Stop"))
-    expect(stop).to_be_visible(timeout=PATIENCE_MS)
-    stop.focus()
-    plain.keyboard.press("Enter")
-    button = plain.get_by_role("button", name="Stop it on 1 computer")
-    expect(button).to_be_visible(timeout=PATIENCE_MS)
-    button.focus()
-    plain.keyboard.press("Enter")
+    press(plain, plain.get_by_role("link", name=re.compile("Stop")))
+    press(plain, plain.get_by_role("button", name="Stop it on 1 computer"))
     expect(plain.get_by_text("1 computer that waited will not be told")).to_be_visible()
     agent.once()
     shown = server.json("stats", package)
@@ -96,6 +107,20 @@ def test_it_works_by_keyboard_and_without_javascript(
 
     plain.goto(f"{server.https}/packages/{package}/copy")
     plain.get_by_label("Name", exact=True).fill("Right one")
-    plain.get_by_role("button", name="Build the copy").focus()
-    plain.keyboard.press("Enter")
+    press(plain, plain.get_by_role("button", name="Build the copy"))
     expect(plain.get_by_role("heading", name="Right one")).to_be_visible(timeout=PATIENCE_MS)
+
+    # On to the computer: activated past the warning of localhost, previewed, deployed.
+    main = plain.get_by_role("main")
+    press(plain, main.get_by_role("link", name="Activate").first)
+    press(plain, plain.get_by_role("button", name="Check and activate"))
+    press(plain, plain.get_by_role("button", name="Activate anyway"))
+    press(plain, main.get_by_role("link", name="Deploy"))
+    go_to(plain, plain.locator("input[name=q]"))
+    plain.keyboard.type(f"device_id = {agent.device_id}")
+    press(plain, plain.get_by_role("button", name="Show who gets it"))
+    press(plain, plain.get_by_role("button", name="Deploy to 1 computer"))
+    expect(plain.get_by_text("Right one: 1 computer will be told")).to_be_visible()
+    agent.once()
+    right = server.json("package", "list")[0]
+    assert server.status(right["id"], agent.device_id) == "SUCCESS"
