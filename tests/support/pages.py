@@ -24,6 +24,7 @@ from tests.support.seed import FIRST_PACKAGE
 
 PACKAGE = FIRST_PACKAGE + 3600
 GONE = FIRST_PACKAGE + 1  # a deleted one
+LONG_NAME = FIRST_PACKAGE + 10 * 3600  # one word of 10,000 characters
 MEMBER = 12  # a computer whose pages have something to show
 NOWHERE = "/no-such-page"
 
@@ -43,6 +44,7 @@ PAGES = (
     f"/packages/purge?package={GONE}",
     f"/activations/end?package={PACKAGE}",
     f"/packages/{PACKAGE}/results",
+    f"/packages/{LONG_NAME}/results",
     f"/packages/{PACKAGE}/results/time",
     f"/packages/{PACKAGE}/results/groups",
     f"/packages/{PACKAGE}/results/again",
