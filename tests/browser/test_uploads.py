@@ -161,5 +161,6 @@ def test_an_upload_outlives_a_broken_line_and_a_restart(
 
     page.get_by_role("button", name="Build only").click(timeout=LONG_MS)
     expect(page.get_by_role("heading", name="Large")).to_be_visible(timeout=LONG_MS)
-    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    with archive.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     expect(page.get_by_role("main")).to_contain_text(digest)
