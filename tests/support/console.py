@@ -52,6 +52,11 @@ _TEMPLATES = _Memory()
 _TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')
 
 
+def words(page: str) -> str:
+    """What a page says, without its elements."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
+
+
 @dataclass
 class Browser:
     """One browser's cookies, and how it sends forms."""

@@ -16,6 +16,7 @@ from deploy_server.services.building import build_package, fragment_ratio
 from deploy_server.storage.models import Package
 from deploy_server.storage.uploads import Upload
 from deploy_server.web.admin.build import after_build, download_settings, warn_of_name
+from deploy_server.web.admin.taking import lists_of
 from deploy_server.web.database import db
 from deploy_server.web.formats import sentence
 from deploy_server.web.forms import DEFAULTS, DIGESTS, BuildForm, by_field
@@ -186,7 +187,8 @@ def _page(
     session = db.session()
     holders: Mapping[str, Any] = {}
     if kind == "edit":
-        holders = {"reached": assigning.preview_stop(session, package.id, now=services().now())}
+        reached = assigning.preview_stop(session, package.id, now=services().now())
+        holders = {"reached": reached, "lists": lists_of(package.id)}
     return render_template(
         f"editing/{kind}.html",
         section="packages",

@@ -10,6 +10,7 @@ from deploy_server.domain.errors import NotFound
 from deploy_server.services import assigning, withdrawing
 from deploy_server.services.assigning import Cleared
 from deploy_server.web.admin.results import about
+from deploy_server.web.admin.taking import lists_of
 from deploy_server.web.database import db
 from deploy_server.web.formats import plural
 from deploy_server.web.pages import PAGE_SIZE, listing
@@ -36,7 +37,12 @@ def ask(package_id: int) -> ResponseReturnValue:
     reached = assigning.preview_stop(
         db.session(), package_id, now=services().now(), perimeter=person().perimeter
     )
-    return render_template("results/stop.html", **about(package_id, "list"), reached=reached)
+    return render_template(
+        "results/stop.html",
+        **about(package_id, "list"),
+        reached=reached,
+        lists=lists_of(package_id),
+    )
 
 
 @blueprint.post("")

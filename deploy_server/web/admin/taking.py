@@ -113,18 +113,19 @@ def _lists(picked: Picked, held: Sequence[Held]) -> dict[int, dict[str, str]]:
     if not picked.whole:
         return {}
     base = f"({picked.query}) and " if picked.query else ""
-    ours = f'agent ~ "{terms.OUR_AGENT_MARK}"'
-    found = {}
-    for each in held:
-        on = f"{base}package:{each.package:010d} = "
-        found[each.package] = {
-            "waiting": f"{on}waiting",
-            "told": f"{on}notified and {ours}",
-            "beyond": f"{on}notified and not {ours}",
-            "succeeded": f"{on}success",
-            "failed": f"{on}error",
-        }
-    return found
+    return {each.package: lists_of(each.package, base) for each in held}
+
+
+def lists_of(package_id: int, base: str = "") -> dict[str, str]:
+    """The expressions of who has a package, by how far they are; `base` goes before each."""
+    on, ours = f"{base}package:{package_id:010d} = ", f'agent ~ "{terms.OUR_AGENT_MARK}"'
+    return {
+        "waiting": f"{on}waiting",
+        "told": f"{on}notified and {ours}",
+        "beyond": f"{on}notified and not {ours}",
+        "succeeded": f"{on}success",
+        "failed": f"{on}error",
+    }
 
 
 def _page(picked: Picked, packages: Sequence[int], moved: str = "", problem: str = "") -> str:

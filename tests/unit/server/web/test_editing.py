@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 from deploy_agent.wire.info import InfoFile, parse_info
 from deploy_server.storage.models import Activation, Package
 from tests.support.archive_bytes import tar_gz
-from tests.support.console import Browser, Console
+from tests.support.console import Browser, Console, words
 from tests.support.factories import make_activation, make_assignment, make_computer
 
 ARCHIVE = tar_gz({"install.sh": b"#!/bin/sh\n", "data": bytes(range(256)) * 20})
@@ -109,7 +109,7 @@ def test_the_page_says_whom_it_means(admin: Browser, console: Console, package: 
         activation: Activation = make_activation(session, session.get_one(Package, package.id))
         for code, kind in (("WAITING", {}), ("NOTIFIED", ours), ("NOTIFIED", {}), ("SUCCESS", {})):
             make_assignment(session, make_computer(session, **kind), activation, status=code)
-    page = admin.get(f"/packages/{package.id}/edit").text
+    page = words(admin.get(f"/packages/{package.id}/edit").text)
     for sentence in (
         "the revision becomes 2",
         "1 computer that waits gets the new one",

@@ -60,6 +60,10 @@ def fleet(session: Session, chance: random.Random) -> list[str]:
     for activation in activations:
         address = f"/packages/{activation.package_id}"
         pages += [address, *(f"{address}/results{view}" for view in ("", "/time", "/groups"))]
+        pages += [f"/packages/delete?package={activation.package_id}", f"{address}/stop"]
+        kinds = ("success", "not_notified", "all")
+        pages += [f"{address}/results/validate?what={kind}" for kind in kinds]
+        pages += [f"{address}/edit"]
     return pages
 
 

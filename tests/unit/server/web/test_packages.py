@@ -11,7 +11,7 @@ from sqlalchemy import select
 from deploy_server.storage.models import DownloadHistory, Package
 from deploy_server.web.formats import plural
 from tests.support.archive_bytes import tar_gz
-from tests.support.console import Browser, Console
+from tests.support.console import Browser, Console, words
 from tests.support.factories import (
     make_activation,
     make_assignment,
@@ -152,7 +152,7 @@ def test_deleting_shows_first_what_it_touches(admin: Browser, console: Console) 
         make_assignment(session, activation=activation)
         make_assignment(session, activation=activation)
         make_assignment(session, activation=activation, status="NOTIFIED")
-    page = admin.get(f"/packages/delete?package={package_id}").text
+    page = words(admin.get(f"/packages/delete?package={package_id}").text)
     assert "1 activation ends" in page
     assert "2 computers that wait will not be told" in page
     assert "1 computer was told already" in page
