@@ -34,6 +34,11 @@ def test_a_group_is_made(admin: Browser, console: Console) -> None:
     assert answer.location == f"/groups/{group.id}"
     assert (group.kind, group.visible, group.created_by) == ("static", True, "superadmin")
     assert "Pilot" in admin.get("/groups").text
+    empty = admin.get(answer.location).text
+    assert "Nobody is in it" in empty
+    assert "No package is given to it" in empty
+    assert ">Choose a package</a>" in empty
+    assert ">Choose a package</a>" not in console.user("viewer").get(answer.location).text
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 300, "pilot"])
