@@ -1,7 +1,7 @@
 """What a group's page lists: its packages with how far they are, and who was set by hand."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -141,6 +141,18 @@ def set_by_hand(session: Session, group: Group, *, perimeter: Perimeter = None) 
         )
         for row, name, device_id in session.execute(statement)
     ]
+
+
+def kept_out(session: Session, group_id: int, device_ids: Collection[str]) -> list[str]:
+    """Return the device ids of those, of these, that somebody keeps out of a group by hand."""
+    found = session.scalars(
+        select(Computer.device_id)
+        .join(GroupMember, GroupMember.computer_id == Computer.id)
+        .where(GroupMember.group_id == group_id, GroupMember.kind == "exclude")
+        .order_by(Computer.name_key, Computer.id)
+    )
+    wanted = set(device_ids)
+    return [each for each in found if each in wanted]
 
 
 def expression_reach(session: Session, expression: str, *, now: datetime) -> int:

@@ -3,7 +3,7 @@
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from deploy_server.domain.errors import Conflict, NotFound, SpecError
+from deploy_server.domain.errors import Conflict, Forbidden, NotFound, SpecError
 from deploy_server.domain.group import check_expression
 from deploy_server.services import assigning, computers, fleet, group_lists, groups
 from deploy_server.services.assigning import Selection
@@ -208,6 +208,8 @@ def delete(group_id: int) -> ResponseReturnValue:
 
 def _change(group: GroupRow, what: str, devices: list[str]) -> str:
     session, now, perimeter = db.session(), services().now(), person().perimeter
+    if not person().may(Right.EDIT_GROUPS):
+        _check_allowed(group, what, devices)
     if what == "reset":
         count = groups.reset(session, group.name, devices, now=now, perimeter=perimeter)
         return f"{plural(count, 'computer')} no longer set by hand in"
@@ -217,6 +219,27 @@ def _change(group: GroupRow, what: str, devices: list[str]) -> str:
     count = change(session, group.name, devices, actor=person().name, now=now, perimeter=perimeter)
     verb = "put into" if what == "include" else "kept out of"
     return f"{plural(count, 'computer')} {verb}"
+
+
+def _check_allowed(group: GroupRow, what: str, devices: list[str]) -> None:
+    """Let people whose group it is not put computers in and take them out again, and no more.
+
+    Raises:
+        Forbidden: they keep somebody out, or somebody is kept out by those whose group it is.
+    """
+    if what == "exclude":
+        raise Forbidden(
+            f"an administrator says who is kept out of {group.name}",
+            "Take the computers out instead",
+        )
+    kept = group_lists.kept_out(db.session(), group.id, devices)
+    if kept:
+        more = f" and {len(kept) - 3} more" if len(kept) > 3 else ""
+        raise Forbidden(
+            f"an administrator keeps {', '.join(kept[:3])}{more} out of {group.name}; nothing was"
+            " changed",
+            "Leave them out, or ask for a change",
+        )
 
 
 def _group(group_id: int) -> GroupRow:

@@ -84,6 +84,29 @@ def test_computers_are_put_in_kept_out_and_forgotten(admin: Browser, console: Co
     assert "at least one computer" in admin.get(f"/groups/{group.id}").text
 
 
+def test_who_is_kept_out_is_an_administrators_to_say(console: Console) -> None:
+    with console.session() as session:
+        one, two, three = (make_computer(session, name=name) for name in ("one", "two", "three"))
+        group = make_group(session, two, excluded=(one,), visible=True)
+    operator, address = console.user("operator"), f"/groups/{group.id}/members"
+    page = operator.get(f"/groups/{group.id}").text
+    assert "Put in" in page
+    assert "Take out" in page
+    assert 'value="exclude"' not in page
+    assert "No longer keep out" not in page
+    refused = operator.post(address, {"computer": two.id, "do": "exclude"})
+    assert refused.status_code == 403
+    assert "Take the computers out instead" in refused.text
+    for asked in ({"do": "reset"}, {"do": "include"}):
+        both = operator.post(address, {**asked, "computer": [one.id, three.id]})
+        assert both.status_code == 403
+        assert f"keeps {one.device_id} out of" in both.text
+    assert members(console) == {"one": "exclude", "two": "include"}
+    operator.post(address, {"computer": [two.id], "do": "reset"})
+    operator.post(address, {"computer": [three.id], "do": "include"})
+    assert members(console) == {"one": "exclude", "three": "include"}
+
+
 def test_ticked_computers_go_into_a_chosen_group(admin: Browser, console: Console) -> None:
     with console.session() as session:
         group = make_group(session, name="Pilot")
