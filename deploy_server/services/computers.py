@@ -214,16 +214,22 @@ def count_computers(
 
 
 def iter_computers(
-    session: Session, expression: str = "", *, now: datetime, perimeter: Perimeter = None
+    session: Session,
+    expression: str = "",
+    *,
+    now: datetime,
+    perimeter: Perimeter = None,
+    sort: str = "name",
+    descending: bool = False,
 ) -> Iterator[ComputerRow]:
-    """Yield every computer that matches, by name; for exports and the command line.
+    """Yield every computer that matches; for exports and the command line.
 
     Raises:
-        SearchError: as `search_computers`.
+        SearchError, SpecError: as `search_computers`.
     """
+    order = _order(_sort_column(sort), descending)
     clause = search_clause(session, expression, now)
-    wanted = select(*_COLUMNS).where(clause, *within(perimeter))
-    return _streamed(session, wanted.order_by(Computer.name_key, Computer.id))
+    return _streamed(session, select(*_COLUMNS).where(clause, *within(perimeter)).order_by(*order))
 
 
 def _streamed(session: Session, wanted: Select[*tuple[Any, ...]]) -> Iterator[ComputerRow]:

@@ -28,7 +28,7 @@ from deploy_server.web.database import db, list_session
 from deploy_server.web.formats import csv_line, defused
 from deploy_server.web.pages import PAGE_SIZE, listing, row_id
 from deploy_server.web.rights import Right, needs
-from deploy_server.web.security import person
+from deploy_server.web.security import person, safe_next
 from deploy_server.web.services import services
 
 blueprint = Blueprint("computers", __name__, url_prefix="/computers")
@@ -89,6 +89,7 @@ def index() -> ResponseReturnValue:
         all_columns=COLUMNS,
         builder=builder(asked.query, found.error),
         unfiltered=not asked.query,
+        csv_of={key: request.args[key] for key in ("q", "sort", "desc") if key in request.args},
     )
     return page, 200 if found.page else 422
 
@@ -98,20 +99,28 @@ def index() -> ResponseReturnValue:
 def columns() -> ResponseReturnValue:
     """Keep which columns the person wants to see."""
     choose_columns(request.form.getlist("column"))
-    return redirect(url_for(".index", q=request.form.get("q", "").strip() or None))
+    back = safe_next(request.form.get("back", ""))
+    return redirect(back if back.startswith(url_for(".index")) else url_for(".index"))
 
 
 @blueprint.get("/export")
 @needs(Right.READ)
 def export() -> ResponseReturnValue:
-    """Send the computers that match as CSV, with the chosen columns."""
+    """Send the computers that match as CSV, with the chosen columns, in the order of the list."""
     keys = ["name", "device_id", *(each.key for each in chosen_columns())]
     keys = list(dict.fromkeys(keys))
     now, perimeter = services().now(), person().perimeter
-    query = request.args.get("q", "").strip()
-    search_clause(db.session(), query, now)  # what is wrong is said before the first byte
+    asked = listing("name")
+    search_clause(db.session(), asked.query, now)  # what is wrong is said before the first byte
     session = list_session()
-    rows = computers.iter_computers(session, query, now=now, perimeter=perimeter)
+    rows = computers.iter_computers(
+        session,
+        asked.query,
+        now=now,
+        perimeter=perimeter,
+        sort=asked.sort,
+        descending=asked.descending,
+    )
     headers = {"Content-Disposition": f"attachment; filename=computers-{now:%Y-%m-%d}.csv"}
     return Response(_lines(session, keys, rows), headers=headers, mimetype="text/csv")
 

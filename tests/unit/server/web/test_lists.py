@@ -24,8 +24,11 @@ def test_columns_are_chosen_and_kept_for_each(console: Console, admin: Browser) 
         make_computer(session, name="one", serial="SN-1", memory=2048)
     usual = ["Name", "Tag", "System", "IP", "User", "Last contact", "Last inventory"]
     assert heads(admin.get("/computers").text) == usual
-    sent = {"column": ["serial", "memory", "nonsense"], "q": "name = one"}
-    assert admin.post("/computers/columns", sent).location == "/computers?q=name+%3D+one"
+    there = "/computers?q=name+%3D+one&sort=tag&page=2"
+    sent = {"column": ["serial", "memory", "nonsense"], "back": there}
+    assert admin.post("/computers/columns", sent).location == there
+    elsewhere = {**sent, "back": "https://elsewhere.example/computers"}
+    assert admin.post("/computers/columns", elsewhere).location == "/computers"
     page = admin.get("/computers").text
     assert heads(page) == ["Name", "Serial number", "Memory"]
     assert "SN-1" in page
@@ -61,6 +64,18 @@ def test_the_file_has_the_chosen_columns_and_no_formula(console: Console, admin:
         ["'=1+1", "d1", "'@x", "2026-11-21T10:00:00Z"],
     ]
     assert admin.get("/computers/export?q=nmae").status_code == 422
+
+
+def test_the_file_is_in_the_order_of_the_list(console: Console, admin: Browser) -> None:
+    with console.session() as session:
+        for name, memory in (("a", 2), ("b", None), ("c", 3), ("d", 1)):
+            make_computer(session, name=name, memory=memory)
+    page = admin.get("/computers?sort=memory&desc=1&page=1").text
+    assert 'href="/computers/export?sort=memory&amp;desc=1"' in page
+    for order, names in (("sort=memory&desc=1", "cadb"), ("sort=memory", "bdac"), ("", "abcd")):
+        rows = table(admin.get(f"/computers/export?{order}").text)
+        assert [row[0] for row in rows[1:]] == list(names)
+    assert admin.get("/computers/export?sort=nonsense").status_code == 422
 
 
 def test_the_file_stays_inside_one_s_tags(console: Console) -> None:
