@@ -7,7 +7,7 @@ reads what happened, why, and what to do; nobody ever reads a traceback.
 import logging
 from http import HTTPStatus
 
-from flask import Flask, Response, g, jsonify, render_template, request, session
+from flask import Flask, Response, g, jsonify, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
@@ -51,6 +51,16 @@ _SENTENCES: dict[int, tuple[str, str]] = {
         "The server made a mistake; nothing was changed.",
         "Try again. If it happens again, the log of deploy-server says what happened and when.",
     ),
+}
+
+#: Commands that hints name, as pages of the console: where it is, what stands there.
+_LISTS = {
+    "deploy-server computer list": ("console.computers.index", "the list of computers"),
+    "deploy-server package list": ("console.packages.index", "the list of packages"),
+    "deploy-server package activations": ("console.packages.index", "the list of packages"),
+    "deploy-server group list": ("console.groups.index", "the list of groups"),
+    "deploy-server setting list": ("console.settings.index", "the settings"),
+    "deploy-server user list": ("console.users.index", "the list of people"),
 }
 
 
@@ -141,6 +151,7 @@ def _answer(status: int, message: str, hint: str, code: str) -> Response:
             title=HTTPStatus(status).phrase,
             message=message,
             hint=hint,
+            place=_place(hint) if inside else None,
             request_id=request_id(),
         )
         response = Response(page)
@@ -148,6 +159,13 @@ def _answer(status: int, message: str, hint: str, code: str) -> Response:
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(AGAIN_S)
     return response
+
+
+def _place(hint: str) -> tuple[str, str] | None:
+    """The page for what a hint asks to be typed: its address, and what it is."""
+    found = (where for command, where in _LISTS.items() if command in hint)
+    endpoint, words = next(found, ("", ""))
+    return (url_for(endpoint), words) if endpoint else None
 
 
 def _for_machines(status: int, message: str, hint: str, code: str) -> Response:

@@ -55,6 +55,18 @@ def test_people_read_what_why_and_what_to_do(
     assert answer.mimetype == "text/html"
 
 
+def test_what_is_not_there_is_looked_for_in_the_console(admin: Browser) -> None:
+    for address, place in (
+        ("/computers/4711", "/computers"),
+        ("/packages/4711/results", "/packages"),
+        ("/packages/4711", "/packages"),
+    ):
+        answer = admin.get(address)
+        assert answer.status_code == 404
+        assert "deploy-server" not in answer.text
+        assert f'<p>Find it in <a href="{place}">' in answer.text
+
+
 @pytest.mark.parametrize(("error", "status"), ERRORS, ids=lambda value: type(value).__name__)
 def test_machines_read_one_line(console: Console, error: DeployError, status: int) -> None:
     failing(console.app, "/download/x", error)
