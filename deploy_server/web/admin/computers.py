@@ -20,6 +20,7 @@ from deploy_server.services import (
     withdrawing,
 )
 from deploy_server.services.computers import ComputerPage, ComputerRow
+from deploy_server.services.memberships import memberships_of
 from deploy_server.storage.search import search_clause
 from deploy_server.web.admin.searches import reader
 from deploy_server.web.columns import COLUMNS, cell_text, choose_columns, chosen_columns
@@ -253,7 +254,7 @@ def _history(computer: ComputerRow) -> dict[str, Any]:
 
 
 def _groups(computer: ComputerRow) -> dict[str, Any]:
-    memberships = computers.memberships_of(db.session(), computer.id, now=services().now())
+    memberships = memberships_of(db.session(), computer.id, now=services().now())
     visible_only = not person().may(Right.EDIT_GROUPS)
     rows = groups.group_names(db.session(), visible_only=visible_only)
     members = {each.group_id for each in memberships if each.member}

@@ -131,22 +131,6 @@ def test_inventory_and_software_come_back(session: Session) -> None:
     assert [row.name for row in computers.software_of(session, computer.id)] == ["apt", "Zsh"]
 
 
-def test_memberships_say_why(session: Session) -> None:
-    computer = make_computer(session, name="pc-7")
-    make_group(session, computer, name="by hand")
-    make_group(session, excluded=(computer,), name="kept out", kind="dynamic", expression="os = *")
-    make_group(session, name="matches", kind="dynamic", expression="name = pc-7")
-    make_group(session, name="does not", kind="dynamic", expression="name = pc-8")
-    found = computers.memberships_of(session, computer.id, now=START)
-    assert [(each.name, each.member) for each in found] == [
-        ("by hand", True),
-        ("kept out", False),
-        ("matches", True),
-    ]
-    assert found[2].reason == "it matches name = pc-7"
-    assert found[1].reason.startswith("kept out by")
-
-
 def test_deleting_takes_what_belongs_to_the_computer_and_nothing_else(session: Session) -> None:
     gone, kept = make_computer(session), make_computer(session)
     make_group(session, gone, kept)
