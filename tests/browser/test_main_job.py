@@ -20,6 +20,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("br
 
 PATIENCE_MS = 30_000  # on a busy machine
 
+COUNT_ALERTS = """() => {
+  window.alerts = 0;
+  new MutationObserver(() => {
+    window.alerts += document.querySelectorAll("main .message.error").length;
+  }).observe(document.querySelector("main"), { childList: true, subtree: true });
+}"""
+
 
 def log_in(page: Page, server: RunningServer) -> None:
     page.goto(f"{server.https}/")
@@ -63,9 +70,15 @@ def test_from_login_to_success(
     expect(page.get_by_role("heading", name="Firefox 128")).to_be_visible(timeout=PATIENCE_MS)
     package_url = page.url
     page.get_by_role("main").get_by_role("link", name="Deploy").first.click()
+    # Half a word is no mistake while somebody is typing.
+    page.evaluate(COUNT_ALERTS)
+    with page.expect_response("**/deploy/preview") as half:
+        page.locator("input[name=q]").fill("device")
+    assert "no field" in half.value.text()
     page.locator("input[name=q]").fill(f"device_id = {agent.device_id}")
     deploy = page.get_by_role("button", name=re.compile("Deploy to 1 computer"))
     expect(deploy).to_be_enabled(timeout=PATIENCE_MS)
+    assert page.evaluate("window.alerts") == 0
     picture(page, pictures, "deploy")
     # Enter looks for them; only the button deploys.
     page.locator("input[name=q]").press("Enter")

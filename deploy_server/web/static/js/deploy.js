@@ -20,11 +20,20 @@ if (form) {
       body: new URLSearchParams(new FormData(form)),
     }).catch(() => null);
     if (number !== asked) return;
+    if (!answer?.ok) return place.removeAttribute("aria-busy");
+    const shown = document.createElement("div");
+    shown.innerHTML = await answer.text();
+    // Half a word is no mistake yet: what is wrong with it can wait until the typing stops.
+    const typing = document.activeElement === form.elements.q;
+    const wrong = shown.querySelector(".message.error");
+    if (typing && wrong) timer = setTimeout(() => put(shown), 1500);
+    else put(shown);
+  };
+
+  const put = (shown) => {
     place.removeAttribute("aria-busy");
-    if (answer?.ok) {
-      place.innerHTML = await answer.text();
-      hideButton();
-    }
+    place.replaceChildren(...shown.childNodes);
+    hideButton();
   };
 
   const soon = () => {
