@@ -1,5 +1,7 @@
 """Every template that comes with the product. Pure."""
 
+from pathlib import PurePath
+
 from deploy_server.domain.errors import NotFound, SpecError
 from deploy_server.domain.jobs.job import Answers, Form, Job, JobField
 from deploy_server.domain.jobs.linux import LINUX, MACOS
@@ -19,6 +21,8 @@ ANY = (
          JobField("system", "For", default="windows", choices=tuple(OS_NAMES.items()))), _files,
     ),
 )  # fmt: skip
+
+_NAMED_MAX = 80  # characters of an answer in a package's name
 
 JOBS = (*WINDOWS, *LINUX, *MACOS, *ANY)
 _BY_KEY = {each.key: each for each in JOBS}
@@ -49,7 +53,9 @@ def fill_in(job: Job, given: Answers) -> Form:
         if not text.strip() and not field.optional:
             raise SpecError(field.name, f"{field.label} is empty", "Fill it in")
         answers[field.name] = text
-    made = {"os": job.os, **job.make(answers)}
+    said = {name: " ".join(text.split())[:_NAMED_MAX] for name, text in answers.items()}
+    said["file"] = PurePath(said.get("file", "")).stem
+    made = {"os": job.os, "name": job.named.format(**said), **job.make(answers)}
     if not made["target"]:
         raise SpecError(job.fields[0].name, "there is nothing to do", "Fill it in")
     return made

@@ -42,6 +42,7 @@ class Job:
         text: what it does, in a sentence.
         fields: what it asks.
         make: answers that were checked become the fields of the build form.
+        named: what people would call it, with answers in braces; of a file, without its ending.
 
     `make` raises SpecError with the field of an answer that is wrong.
     """
@@ -52,3 +53,4 @@ class Job:
     text: str
     fields: tuple[JobField, ...]
     make: Callable[[Answers], Form]
+    named: str = ""

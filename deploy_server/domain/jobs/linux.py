@@ -90,21 +90,22 @@ _SCRIPT = JobField(
 LINUX = (
     Job(
         "linux-deb", "linux", "Install a .deb", "With what it depends on, from a file you upload.",
-        (JobField("file", "Name of the file", "Such as: app_1.2_amd64.deb"),), _deb,
+        (JobField("file", "Name of the file", "Such as: app_1.2_amd64.deb"),), _deb, "{file}",
     ),
     Job(
         "linux-rpm", "linux", "Install an .rpm", "With what it depends on, from a file you upload.",
         (JobField("file", "Name of the file", "Such as: app-1.2.x86_64.rpm"),
-         JobField("manager", "With", choices=_MANAGERS[1:])), _rpm,
+         JobField("manager", "With", choices=_MANAGERS[1:])), _rpm, "{file}",
     ),
     Job(
         "linux-install", "linux", "Install from repositories",
         "The computer's own package manager fetches it; nothing is uploaded.",
-        (_NAMES, _MANAGER), _install,
+        (_NAMES, _MANAGER), _install, "{names}",
     ),
     Job(
         "linux-remove", "linux", "Uninstall packages",
-        "With the computer's own package manager; its settings stay.", (_NAMES, _MANAGER), _remove,
+        "With the computer's own package manager; its settings stay.",
+        (_NAMES, _MANAGER), _remove, "Uninstall {names}",
     ),
     Job(
         "linux-script", "linux", "Run a script", "Written here, with line ends as Linux has them.",
@@ -115,7 +116,7 @@ LINUX = (
 MACOS = (
     Job(
         "macos-pkg", "macos", "Install a .pkg", "With the system's installer, for everybody.",
-        (JobField("file", "Name of the file", "Such as: App-1.2.pkg"),), _pkg,
+        (JobField("file", "Name of the file", "Such as: App-1.2.pkg"),), _pkg, "{file}",
     ),
     Job(
         "macos-app", "macos", "Drop an .app", "An archive with the .app, unpacked into a folder.",

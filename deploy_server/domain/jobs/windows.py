@@ -66,13 +66,13 @@ WINDOWS = (
         "windows-msi", "windows", "Install an .msi", "Quietly, without a restart of its own.",
         (JobField("file", "Name of the file", "Such as: app.msi"),
          JobField("arguments", "Properties", 'Such as: ALLUSERS=1 INSTALLDIR="C:\\My App"',
-                  optional=True)), _msi,
+                  optional=True)), _msi, "{file}",
     ),
     Job(
         "windows-exe", "windows", "Run an installer", "An .exe with its quiet switch.",
         (JobField("file", "Name of the file", "Such as: setup.exe"),
          JobField("arguments", "Arguments", "Quiet is often /S, /silent or /quiet.",
-                  default="/S", optional=True)), _exe,
+                  default="/S", optional=True)), _exe, "{file}",
     ),
     Job(
         "windows-powershell", "windows", "Run a PowerShell script", "Written here.",

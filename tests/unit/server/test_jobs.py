@@ -29,11 +29,22 @@ def test_every_template_can_be_built_as_it_is(job: Job) -> None:
     form = made(job.key)
     has_file = form.get("wrap") == "1" or form["action"] != "EXECUTE"
     left_out = {"script", "script_name"}
-    fields = {"name": "Job", **{name: form[name] for name in form.keys() - left_out}}
+    fields = {name: form[name] for name in form.keys() - left_out}
+    fields["name"] = form["name"] or "Job"
     spec, warnings = read_spec(fields, has_file)
     assert spec.os in (job.os, "linux")
     assert warnings == []
     assert hiding_end(spec.target) == ""
+
+
+def test_a_package_is_called_what_it_is() -> None:
+    named = {job.key: made(job.key)["name"] for job in JOBS}
+    assert {key: name for key, name in named.items() if name} == {
+        "linux-deb": "an app_1.2", "linux-rpm": "app", "windows-msi": "My App",
+        "windows-exe": "setup", "macos-pkg": "App", "linux-install": "vlc libc6:i386",
+        "linux-remove": "Uninstall vlc libc6:i386",
+    }  # fmt: skip
+    assert len(made("linux-install", names="a" * 90)["name"]) == 80
 
 
 def test_systems_and_keys() -> None:
