@@ -105,6 +105,14 @@ OPTIONS = (
         schemes=("http", "https"),
     ),
     Option(
+        "DOWNLOAD_PROTOCOL",
+        "HTTP",
+        "How agents fetch the fragments of a new package, when its build does not say.",
+        Kind.CHOICE,
+        choices=("HTTP", "HTTPS"),
+        scopes=(GLOBAL,),
+    ),
+    Option(
         "DOWNLOAD_AUTO_ACTIVATE",
         "0",
         "A package that was built is activated at once at the addresses above, if an agent would"

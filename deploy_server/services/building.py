@@ -146,6 +146,11 @@ def fragment_ratio(session: Session) -> int | None:
     return int(get_setting(session, "DOWNLOAD_RATIO_FRAG").value) * _MIB
 
 
+def usual_protocol(session: Session) -> str:
+    """Return how fragments of a package are fetched whose build does not say."""
+    return get_setting(session, "DOWNLOAD_PROTOCOL").value
+
+
 def described(spec: PackageSpec) -> dict[str, Any]:
     """Return the columns of a package that say what people said about it."""
     options = {name: getattr(spec, name) for name in OPTIONS}

@@ -20,7 +20,7 @@ from deploy_server.domain.fields import read_spec, write_spec
 from deploy_server.domain.layout import package_name
 from deploy_server.services import packages, status
 from deploy_server.services.activation import is_automatic, list_activations
-from deploy_server.services.building import build_package
+from deploy_server.services.building import build_package, usual_protocol
 from deploy_server.services.describing import describe_package
 from deploy_server.services.settings import get_setting
 from deploy_server.storage.models import Package
@@ -39,6 +39,7 @@ def build(data: Path, as_json: bool, name: str, hidden: bool, **options: Any) ->
     action, file = options["action"], options["file"]
     fields = {"name": name, **fields_of(options, action)}
     with open_store(data) as (config, session, store), options_named(action, file):
+        fields.setdefault("protocol", usual_protocol(session))
         spec, warnings = read_spec(fields, file is not None, period_length=_period_length(session))
         with _opened(file) as source, ProgressReport() as progress:
             built = build_package(

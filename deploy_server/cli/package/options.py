@@ -29,7 +29,9 @@ _SPEC_OPTIONS = (
     click.option("--priority", metavar="0..10", help="0 comes first, alone.  [default: 5]"),
     click.option("--fragment-size", metavar="SIZE", help="Such as 512KiB.  [default: 1MiB]"),
     click.option("--fragments", metavar="N", help="Into how many pieces to cut instead."),
-    click.option("--protocol", metavar="http|https", help="Of the fragments.  [default: http]"),
+    click.option(
+        "--protocol", metavar="http|https", help="Of the fragments.  [default: DOWNLOAD_PROTOCOL]"
+    ),
     click.option("--digest", metavar="md5|sha1|sha256", help="[default: md5]"),
     click.option("--digest-encoding", metavar="hexa|base64", help="[default: hexa]"),
     click.option("--description", metavar="T"),

@@ -18,7 +18,12 @@ from deploy_server.domain.location import is_local
 from deploy_server.domain.settings import resolve
 from deploy_server.domain.spec import OS_FAMILIES, PackageSpec
 from deploy_server.services import activation, packages, settings
-from deploy_server.services.building import build_package, fragment_ratio, refuse_taken_name
+from deploy_server.services.building import (
+    build_package,
+    fragment_ratio,
+    refuse_taken_name,
+    usual_protocol,
+)
 from deploy_server.storage.models import Group, Package
 from deploy_server.storage.uploads import Upload
 from deploy_server.web.admin.activations import check
@@ -44,6 +49,7 @@ blueprint = Blueprint("build", __name__, url_prefix="/packages/build")
 def form() -> ResponseReturnValue:
     """Show an empty form."""
     empty = BuildForm()
+    empty.values["protocol"] = usual_protocol(db.session())
     if fragment_ratio(db.session()) is not None:
         empty.values["fragment_size"] = ""  # the setting cuts, as long as nobody says how
     return build_page(empty, None)

@@ -7,6 +7,7 @@ from deploy_server.domain.errors import SpecError
 from deploy_server.domain.jobs import JOBS, Job, fill_in, find_job
 from deploy_server.domain.jobs.hiding import hiding_end
 from deploy_server.services import job_templates
+from deploy_server.services.building import usual_protocol
 from deploy_server.web.admin.build import build_page, download_settings
 from deploy_server.web.database import db
 from deploy_server.web.forms import DEFAULTS, BuildForm
@@ -107,7 +108,8 @@ def _changes_anybodys() -> bool:
 
 
 def _filled(values: dict[str, str]) -> str:
-    form = BuildForm({**DEFAULTS, **{key: values[key] for key in DEFAULTS if key in values}})
+    usual = DEFAULTS | {"protocol": usual_protocol(db.session())}
+    form = BuildForm(usual | {key: values[key] for key in DEFAULTS if key in values})
     # What it will do is shown at once, although the package has no name and no file yet.
     shown = BuildForm({**form.values, "name": "…"})
     shown.read(True, download_settings().period_length)

@@ -1,6 +1,7 @@
 """Settings: of everybody, of a group, of one computer; and the certificates."""
 
 import hashlib
+from collections.abc import Sequence
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 from deploy_server.domain.errors import Forbidden, NotFound, SpecError
 from deploy_server.domain.estimate import estimate_s, shares_s
 from deploy_server.domain.search.writing import quoted
-from deploy_server.domain.settings import Effective
+from deploy_server.domain.settings import OPTIONS, Effective
 from deploy_server.services import certificates, computers, settings
 from deploy_server.services.certificates.store import CertificateStore
 from deploy_server.services.settings import EVERYBODY, Scope, SettingView
@@ -25,6 +26,17 @@ blueprint = Blueprint("settings", __name__, url_prefix="/settings")
 
 #: The package by which the page says what the settings mean: 100 MB in 1 MiB, usual priority.
 _EXAMPLE = {"size": 100_000_000, "fragments": 96, "priority": 5}
+
+#: What the options are about, by the first option of each chapter.
+_CHAPTERS = {
+    "DOWNLOAD": "Downloading",
+    "DOWNLOAD_URI_INFO": "Building and activating",
+    "PROLOG_FREQ": "Contacts and inventories",
+    "EVENTS_DAYS": "How long things are kept",
+    "AGENTS_OVER_HTTP": "Which agents are served",
+    "SECURITY_PASSWORD_MIN_CHAR": "People",
+    "AUTO_DUPLICATE_LVL": "Look-alikes",
+}
 
 
 @blueprint.get("")
@@ -167,6 +179,17 @@ def _reached(scope: Scope) -> tuple[int, str]:
     return computers.count_computers(db.session(), search, now=now, perimeter=perimeter), search
 
 
+def _chapters(views: Sequence[SettingView]) -> dict[str, list[SettingView]]:
+    """Options by what they are about, in the order of the table; no chapter is empty."""
+    chapters: dict[str, list[SettingView]] = {}
+    about, by_name = "", {view.name: view for view in views}
+    for option in OPTIONS:
+        about = _CHAPTERS.get(option.name, about)
+        if option.name in by_name:
+            chapters.setdefault(about, []).append(by_name[option.name])
+    return chapters
+
+
 def _in_force(scope: Scope) -> Effective:
     """What counts for the computers of a scope, as far as the scope says."""
     session = db.session()
@@ -189,7 +212,7 @@ def _page(scope: Scope, sent: dict[str, str], problems: dict[str, str]) -> str:
         "settings/index.html",
         section="settings",
         scope=scope,
-        views=views,
+        chapters=_chapters(views),
         values={each.name: sent.get(each.name, _shown(each)) for each in views},
         problems=problems,
         can_edit=scope.kind != "global" or person().may(Right.EDIT_GLOBAL_SETTINGS),

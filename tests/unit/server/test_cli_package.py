@@ -135,6 +135,13 @@ def test_the_setting_cuts_where_nobody_says_how(cli: Cli, tmp_path: Path) -> Non
     assert shown(cli, said)["fragments"] == 4
 
 
+def test_the_protocol_that_is_usual_here(cli: Cli, archive: Path) -> None:
+    cli.ok("setting", "set", "DOWNLOAD_PROTOCOL", "https")
+    assert shown(cli, build(cli, *LAUNCH, "--file", archive))["protocol"] == "HTTPS"
+    said = build(cli, "Other", *LAUNCH[1:], "--file", archive, "--protocol", "http")
+    assert shown(cli, said)["protocol"] == "HTTP"
+
+
 def test_list_and_show(cli: Cli, archive: Path) -> None:
     assert "Build one" in cli("package", "list").err
     first = build(cli, *COMMAND)

@@ -247,6 +247,15 @@ def test_the_setting_cuts_where_nobody_says_how(admin: Browser, console: Console
     assert fragments == {"Left empty": 2, "Not sent": 2, "Typed": 4}
 
 
+def test_the_protocol_that_is_usual_here(admin: Browser) -> None:
+    chosen = '<option value="HTTPS" selected>'
+    assert chosen not in admin.get("/packages/build").text
+    admin.post("/settings", {"DOWNLOAD_PROTOCOL": "HTTPS"})
+    assert chosen in admin.get("/packages/build").text
+    job = {"names": "vlc", "manager": "apt"}
+    assert chosen in admin.post("/packages/build/templates/linux-install", job).text
+
+
 def test_how_far_a_build_is_can_be_asked_meanwhile(
     admin: Browser, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
