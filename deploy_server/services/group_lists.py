@@ -1,4 +1,4 @@
-"""What a group's page lists: its packages with how far they are, and who was set by hand."""
+"""What the pages of groups list: the groups, what they are given, and who was set by hand."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
@@ -9,7 +9,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from deploy_agent.wire.result import ResultClass
-from deploy_server.services.groups import Perimeter
+from deploy_server.services import groups
+from deploy_server.services.groups import GroupRow, Perimeter
 from deploy_server.storage.models import (
     Assignment,
     Computer,
@@ -20,9 +21,34 @@ from deploy_server.storage.models import (
 )
 from deploy_server.storage.search import Searcher, search_clause, within
 from deploy_server.storage.suitability import suits
+from deploy_server.storage.types import fold
 
 #: Computers set by hand that a page shows.
 BY_HAND_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPage:
+    """A page of groups.
+
+    Attributes:
+        rows: by name.
+        total: how many the filter leaves.
+        unfiltered: how many there are.
+        page: from 1.
+        page_size: rows of a full page.
+    """
+
+    rows: tuple[GroupRow, ...]
+    total: int
+    unfiltered: int
+    page: int
+    page_size: int
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are, at least one."""
+        return max(1, -(-self.total // self.page_size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +107,39 @@ class ByHand:
     kept_out: bool
     at: datetime
     by: str
+
+
+def group_page(
+    session: Session,
+    *,
+    query: str = "",
+    now: datetime,
+    perimeter: Perimeter = None,
+    visible_only: bool = False,
+    page: int = 1,
+    page_size: int = 50,
+) -> GroupPage:
+    """Return a page of groups with their member counts; only those of the page are counted.
+
+    Args:
+        session: only reads.
+        query: part of a name, description or expression; '' is all groups.
+        now: UTC.
+        perimeter: tags; members outside are not counted.
+        visible_only: leave out those that operators do not see.
+        page: from 1.
+        page_size: rows of a full page.
+    """
+    every = groups.group_names(session, visible_only=visible_only)
+    wanted = fold(query)
+    found = [
+        each
+        for each in every
+        if any(wanted in fold(text) for text in (each.name, each.description, each.expression))
+    ]
+    shown = found[(page - 1) * page_size : page * page_size]
+    rows = groups.with_members(session, shown, now=now, perimeter=perimeter)
+    return GroupPage(tuple(rows), len(found), len(every), page, page_size)
 
 
 def group_packages(

@@ -61,6 +61,13 @@ def list_groups(
 ) -> list[GroupRow]:
     """Return the groups by name, with their member counts."""
     groups = group_names(session, visible_only=visible_only)
+    return with_members(session, groups, now=now, perimeter=perimeter)
+
+
+def with_members(
+    session: Session, groups: Sequence[Group], *, now: datetime, perimeter: Perimeter = None
+) -> list[GroupRow]:
+    """Return groups with their member counts."""
     dynamic = [each.id for each in groups if each.kind == "dynamic"]
     numbers = count_static(session, perimeter) | count_dynamic(session, dynamic, now, perimeter)
     return [_row(group, numbers.get(group.id, 0)) for group in groups]

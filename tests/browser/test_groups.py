@@ -76,8 +76,14 @@ def test_a_new_computer_gets_what_its_group_has(
         for number in range(20):
             make_group(session, name=f"Room {number}")
     page.goto(f"{server.https}/groups")
-    rows = page.get_by_role("main").locator("tbody tr:visible")
-    expect(rows).to_have_count(21)
-    page.get_by_label("Filter the groups").fill("PIL")
+    page.get_by_label("Name, description or expression").fill("PIL")
+    page.get_by_role("button", name="Filter").click()
+    rows = page.get_by_role("main").locator("tbody tr")
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text("Pilots")
+    page.goto(f"{server.https}/groups/choose?whole=1&q=device_id+%3D+{other.device_id}")
+    choices = page.locator(".pick:visible")
+    expect(choices).to_have_count(21)
+    page.get_by_label("Filter the groups").fill("ROOM 13")
+    # What is chosen stays in sight.
+    expect(choices).to_contain_text(["Pilots", "Room 13"])

@@ -285,11 +285,21 @@ def _choose(picked: Picked, moved: str = "") -> str:
 
 
 def _list(values: dict[str, str], problems: dict[str, str], error: SpecError | None = None) -> str:
+    asked = listing("name")
     empty = {"name": "", "description": "", "visible": "", "kind": "static", "expression": ""}
     return render_template(
         "groups/index.html",
         section="groups",
-        groups=_groups(),
+        asked=asked,
+        page=group_lists.group_page(
+            db.session(),
+            query=asked.query,
+            now=services().now(),
+            perimeter=person().perimeter,
+            visible_only=not person().may(Right.EDIT_GROUPS),
+            page=asked.page,
+            page_size=PAGE_SIZE,
+        ),
         values={**empty, **values},
         problems=problems,
         error=error if error and error.field == "expression" else None,

@@ -84,6 +84,27 @@ def test_computers_are_put_in_kept_out_and_forgotten(admin: Browser, console: Co
     assert "at least one computer" in admin.get(f"/groups/{group.id}").text
 
 
+def test_groups_have_pages_and_a_filter(admin: Browser, console: Console) -> None:
+    with console.session() as session:
+        for number in range(60):
+            make_group(session, make_computer(session), name=f"Room {number:02}")
+        make_group(session, name="Pilots", kind="dynamic", expression="tag = ROOM")
+    first, second = admin.get("/groups").text, admin.get("/groups?page=2").text
+    assert "1–50" in first
+    assert "of 61 groups" in first
+    assert "Room 00" in first
+    assert "Room 59" not in first
+    assert "Room 59" in second
+    found = admin.get("/groups?q=ROOM+1").text
+    assert "of 10 groups" in found
+    assert "Show all 61" in found
+    assert "Pilots" in admin.get("/groups?q=tag").text
+    assert "No group matches" in admin.get("/groups?q=nothing").text
+    wrong = admin.post("/groups", {"name": "", "kind": "static"})
+    assert wrong.status_code == 422
+    assert "of 61 groups" in wrong.text
+
+
 def test_who_is_kept_out_is_an_administrators_to_say(console: Console) -> None:
     with console.session() as session:
         one, two, three = (make_computer(session, name=name) for name in ("one", "two", "three"))
