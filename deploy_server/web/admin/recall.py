@@ -63,7 +63,9 @@ def stop(package_id: int) -> ResponseReturnValue:
         flash_cleared(text, "Let them wait again", package_id, "waiting", reached.waiting, now)
     else:
         flash(text, "success")
-    return redirect(url_for(".taken_back", package_id=package_id))
+    # Whom nobody told has no word to give.
+    view = ".taken_back" if reached.told else "console.results.index"
+    return redirect(url_for(view, package_id=package_id))
 
 
 @blueprint.post("/back")

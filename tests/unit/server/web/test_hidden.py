@@ -188,7 +188,7 @@ def test_who_leaves_a_group_loses_its_hidden_packages_too(console: Console, flee
         activation = make_activation(session, make_package(session, os="any", hidden_at=START))
         computer = session.get_one(Computer, fleet.computer_id)
         make_assignment(session, computer, activation, group_id=fleet.group_id)
-    form = {"computer": str(fleet.computer_id), "do": "exclude"}
+    form = {"computer": str(fleet.computer_id), "do": "reset"}
     console.user("operator").post(f"/groups/{fleet.group_id}/members", form)
     with console.sessions() as session:
         mine = select(Assignment.id).where(Assignment.package_id == activation.package_id)

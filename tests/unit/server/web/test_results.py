@@ -203,7 +203,7 @@ def test_a_package_is_stopped_after_its_radius_was_shown(
     assert "2 computers that wait will" in page
     assert "0 computers" not in page  # whom it does not concern is not counted
     answer = admin.post(f"{address}/stop")
-    assert answer.location == f"{address}/stop/computers"
+    assert answer.location == f"{address}/results"
     assert "2 computers that waited will not be told" in admin.get(answer.location).text
     assert listed(admin, activation) == {"pc-3", "pc-4", "pc-5"}
     assert f'{address}/stop"' not in admin.get(f"{address}/results").text
