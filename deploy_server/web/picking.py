@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from werkzeug.datastructures import MultiDict
 
+from deploy_server.domain.search.writing import quoted
 from deploy_server.services import fleet
 from deploy_server.services.assigning import Selection
 from deploy_server.services.fleet import Radius
@@ -56,6 +57,13 @@ class Picked:
         return fleet.radius(
             db.session(), self.selection(), now=services().now(), perimeter=person().perimeter
         )
+
+    def tagged(self, tag: str) -> str:
+        """The search for those of them with a tag ('' is none); '' where no search finds them."""
+        if not self.whole or "*" in tag:  # a star stands for any text there
+            return ""
+        has = f"tag = {quoted(tag)}" if tag else "tag is empty"
+        return f"({self.query}) and {has}" if self.query else has
 
     def moved(self, now: Radius) -> str:
         """What to say where others match than the person was shown; '' where all is as it was."""

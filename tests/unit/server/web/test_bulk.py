@@ -1,5 +1,6 @@
 """One action on many computers: ticked rows or a whole result, shown first, inside one's tags."""
 
+import html
 import re
 from typing import Any
 
@@ -141,6 +142,26 @@ def test_a_whole_result_is_deleted(admin: Browser, console: Console, ids: list[i
     assert "Delete 2 computers?" in admin.get("/computers/delete", query_string=whole).text
     admin.post("/computers/delete", shown(admin, "/computers/delete", whole))
     assert tags(console) == ["PARIS"]
+
+
+def test_the_numbers_of_tags_lead_to_their_computers(admin: Browser, console: Console) -> None:
+    tags = {'NICE "old"': 3, "": 2, "LYON": 1, "st*r": 1}
+    with console.session() as session:
+        for tag, number in tags.items():
+            for each in range(number):
+                make_computer(session, name=f"pc-{tag}-{each}", tag=tag)
+        make_computer(session, name="other", tag="LYON")
+    for query, lyon in (("", 2), ("name = pc-* or name = nobody", 1)):
+        page = admin.get("/computers/delete", query_string={"whole": 1, "q": query}).text
+        tallies = page[page.index("<dt>Tags</dt>") :].partition("</dd>")[0]
+        links = re.findall(r'href="([^"]+)">([0-9]+)</a>', tallies)
+        assert [int(number) for _, number in links] == [3, 2, 2] if lyon == 2 else [3, 2, 1]
+        for link, number in links:
+            found = admin.get(html.unescape(link)).text
+            assert f"of {number} computer" in found
+        assert 'st*r</span> <strong class="number">1</strong>' in tallies
+    ticked = admin.get("/computers/delete?computer=1").text
+    assert "q=tag" not in ticked[ticked.index("<dt>Tags</dt>") :]
 
 
 def test_a_whole_result_joins_a_group(console: Console, ids: list[int]) -> None:
