@@ -1,4 +1,7 @@
-"""A dynamic group gives a new computer its packages; a tag set in the console puts one into it."""
+"""A dynamic group gives a new computer its packages, by the keyboard alone.
+
+A tag set in the console puts another one into it; one of many groups is found.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from deploy_server.config import load
 from deploy_server.storage.database import make_engine, session_factory
+from tests.browser.keys import go_to, press, tick, write
 from tests.browser.test_main_job import PATIENCE_MS, log_in
 from tests.support.agent import TrancheAgent
 from tests.support.factories import make_group
@@ -37,17 +41,20 @@ def test_a_new_computer_gets_what_its_group_has(
 
     # A group of a search, made and given the package before any computer is in it.
     page.goto(f"{server.https}/groups")
-    page.get_by_label("Name").fill("Pilots")
-    page.get_by_label("All that match a search, now and later").check()
-    page.get_by_role("combobox", name="Expression of the group").fill("tag = PILOT")
-    page.get_by_role("button", name="Make the group").click()
+    write(page, page.get_by_label("Name"), "Pilots")
+    go_to(page, page.get_by_label("Computers that are put in by hand"))
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_label("All that match a search, now and later")).to_be_checked()
+    write(page, page.get_by_role("combobox", name="Expression of the group"), "tag = PILOT")
+    page.keyboard.press("Escape")  # what the search offers
+    press(page, page.get_by_role("button", name="Make the group"))
     expect(page.get_by_role("heading", name="Pilots")).to_be_visible(timeout=PATIENCE_MS)
     group_url = page.url
-    page.get_by_role("main").get_by_role("link", name="Deploy").click()
-    page.locator(".pick", has_text="Greeting").get_by_role("checkbox").check()
+    press(page, page.get_by_role("main").get_by_role("link", name="Deploy"))
+    tick(page, page.locator(".pick", has_text="Greeting").get_by_role("checkbox"))
     deploy = page.get_by_role("button", name="Deploy to 0 computers")
     expect(deploy).to_be_enabled(timeout=PATIENCE_MS)
-    deploy.click()
+    press(page, deploy)
     expect(page.get_by_role("heading", name="Greeting")).to_be_visible(timeout=PATIENCE_MS)
 
     # One computer brings the tag; another one is given it here.
@@ -56,10 +63,10 @@ def test_a_new_computer_gets_what_its_group_has(
     pilot.once()
     other.once()
     page.goto(f"{server.https}/computers?q=device_id+%3D+{other.device_id}")
-    page.get_by_label("Tick every computer of this page").check()
-    page.get_by_role("button", name="Tag…").click()
-    page.get_by_label("Tag", exact=True).fill("PILOT")
-    page.get_by_role("button", name="Set the tag of 1 computer").click()
+    tick(page, page.get_by_label("Tick every computer of this page"))
+    press(page, page.get_by_role("button", name="Tag…"))
+    write(page, page.get_by_label("Tag", exact=True), "PILOT")
+    press(page, page.get_by_role("button", name="Set the tag of 1 computer"))
     expect(page.get_by_text("1 computer now has the tag PILOT.")).to_be_visible(timeout=PATIENCE_MS)
 
     pilot.once()

@@ -1,6 +1,6 @@
 """A package fails: it is found by its counter, its reason read, the package edited and run again.
 
-And the stories around it: by keyboard, without JavaScript, and what is stopped.
+By the keyboard alone; and the stories around it: without JavaScript, and what is stopped.
 """
 
 import re
@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.keys import go_to, press
 from tests.browser.test_main_job import PATIENCE_MS, log_in
 from tests.support.agent import TrancheAgent
 from tests.support.archives import tar_gz
@@ -39,28 +40,31 @@ def test_a_failing_package_is_repaired_and_run_again(
     agent.once()
     log_in(page, server)
 
-    page.get_by_role("link", name="Failures", exact=False).first.click()
-    page.get_by_role("link", name="Printer driver").first.click()
-    page.locator("a.count.error").first.click()
+    main = page.get_by_role("main")
+    press(page, main.get_by_role("link", name="Failures", exact=False).first)
+    press(page, main.get_by_role("link", name="Printer driver").first)
+    press(page, page.locator("a.count.error").first)
     expect(page.get_by_role("main")).to_contain_text("ERR_EXIT_CODE_7", timeout=PATIENCE_MS)
-    page.locator("details.told summary").first.click()
+    go_to(page, page.locator("details.told summary").first)
+    page.keyboard.press("Enter")
     expect(page.get_by_role("main")).to_contain_text("no such printer", timeout=PATIENCE_MS)
 
-    page.get_by_role("link", name="Printer driver").first.click()
-    page.get_by_role("link", name="Edit").click()
+    press(page, main.get_by_role("link", name="Printer driver").first)
+    press(page, main.get_by_role("link", name="Edit"))
     expect(page.get_by_role("main")).to_contain_text("the revision becomes 2")
     repaired = tar_gz(tmp_path / "new.tar.gz", {"install.sh": "#!/bin/sh\nexit 0\n"})
-    page.set_input_files("#file", str(repaired))
+    go_to(page, page.locator("#file"))
+    page.set_input_files("#file", str(repaired))  # the system's own window
     expect(page.locator("[data-upload-text]")).to_contain_text("is here", timeout=PATIENCE_MS)
-    page.get_by_role("button", name="Change the package").click()
+    press(page, page.get_by_role("button", name="Change the package"))
     expect(page.get_by_text("this is revision 2")).to_be_visible(timeout=PATIENCE_MS)
 
-    page.locator("a.count.error").first.click()
-    page.get_by_role("link", name=re.compile("Run failed ones again")).click()
-    page.get_by_role("button", name="Run again on 1 computer").click()
+    press(page, page.locator("a.count.error").first)
+    press(page, page.get_by_role("link", name=re.compile("Run failed ones again")))
+    press(page, page.get_by_role("button", name="Run again on 1 computer"))
     expect(page.get_by_text("1 computer will try again")).to_be_visible(timeout=PATIENCE_MS)
     agent.once()
-    page.get_by_role("link", name="Over time").click()
+    press(page, page.get_by_role("link", name="Over time"))
     expect(page.get_by_role("img", name=re.compile("rose to 100"))).to_be_visible()
 
 
@@ -70,22 +74,6 @@ def plain(chromium: Browser) -> Iterator[Page]:
     context = chromium.new_context(java_script_enabled=False, ignore_https_errors=True)
     yield context.new_page()
     context.close()
-
-
-def press(page: Page, target: Locator) -> None:
-    """Go to it by the Tab key alone, and press it."""
-    expect(target).to_be_visible(timeout=PATIENCE_MS)
-    go_to(page, target)
-    with page.expect_navigation(timeout=PATIENCE_MS):
-        page.keyboard.press("Enter")
-
-
-def go_to(page: Page, target: Locator) -> None:
-    for _ in range(100):
-        if target.evaluate("each => each === document.activeElement"):
-            return
-        page.keyboard.press("Tab")
-    pytest.fail(f"the Tab key does not lead to {target}")
 
 
 def test_it_works_by_keyboard_and_without_javascript(
