@@ -137,6 +137,7 @@ def group_page(
         for each in every
         if any(wanted in fold(text) for text in (each.name, each.description, each.expression))
     ]
+    page = min(page, max(1, -(-len(found) // page_size)))  # some may have been deleted
     shown = found[(page - 1) * page_size : page * page_size]
     rows = groups.with_members(session, shown, now=now, perimeter=perimeter)
     return GroupPage(tuple(rows), len(found), len(every), page, page_size)
@@ -202,12 +203,14 @@ def set_by_hand(session: Session, group: Group, *, perimeter: Perimeter = None) 
     ]
 
 
-def kept_out(session: Session, group_id: int, device_ids: Collection[str]) -> list[str]:
+def kept_out(
+    session: Session, group_id: int, device_ids: Collection[str], *, perimeter: Perimeter = None
+) -> list[str]:
     """Return the device ids of those, of these, that somebody keeps out of a group by hand."""
     found = session.scalars(
         select(Computer.device_id)
         .join(GroupMember, GroupMember.computer_id == Computer.id)
-        .where(GroupMember.group_id == group_id, GroupMember.kind == "exclude")
+        .where(GroupMember.group_id == group_id, GroupMember.kind == "exclude", *within(perimeter))
         .order_by(Computer.name_key, Computer.id)
     )
     wanted = set(device_ids)

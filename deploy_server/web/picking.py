@@ -14,6 +14,8 @@ from deploy_server.web.pages import row_id
 from deploy_server.web.security import person
 from deploy_server.web.services import services
 
+_TAG_MAX, _QUERY_MAX = 200, 2000  # characters, of what is made a longer search of
+
 
 @dataclass(frozen=True)
 class Picked:
@@ -60,7 +62,8 @@ class Picked:
 
     def tagged(self, tag: str) -> str:
         """The search for those of them with a tag ('' is none); '' where no search finds them."""
-        if not self.whole or "*" in tag:  # a star stands for any text there
+        # A star stands for any text there; the language takes texts and expressions so long only.
+        if not self.whole or "*" in tag or len(tag) > _TAG_MAX or len(self.query) > _QUERY_MAX:
             return ""
         has = f"tag = {quoted(tag)}" if tag else "tag is empty"
         return f"({self.query}) and {has}" if self.query else has

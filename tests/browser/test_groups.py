@@ -16,7 +16,13 @@ from deploy_server.storage.database import make_engine, session_factory
 from tests.browser.keys import go_to, press, tick, write
 from tests.browser.test_main_job import PATIENCE_MS, log_in
 from tests.support.agent import TrancheAgent
-from tests.support.factories import make_group
+from tests.support.factories import (
+    make_activation,
+    make_assignment,
+    make_computer,
+    make_group,
+    make_package,
+)
 from tests.support.server import RunningServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -94,3 +100,21 @@ def test_a_new_computer_gets_what_its_group_has(
     page.get_by_label("Filter the groups").fill("ROOM 13")
     # What is chosen stays in sight.
     expect(choices).to_contain_text(["Pilots", "Room 13"])
+
+
+def test_all_of_a_filtered_list_is_what_is_seen(page: Page, server: RunningServer) -> None:
+    with writing(server) as session:
+        computer = make_computer(session)
+        for number in range(16):
+            package = make_package(session, name=f"Tool {number:02}", os="any")
+            make_assignment(session, computer, make_activation(session, package))
+    log_in(page, server)
+    page.goto(f"{server.https}/computers/unassign?computer={computer.id}")
+    page.get_by_label("Filter the packages").fill("tool 03")
+    page.get_by_label("Tick every package").check()
+    expect(page.locator("[data-tick-said]")).to_have_text("1 ticked")
+    page.get_by_label("Filter the packages").fill("")
+    expect(page.get_by_label("Tick Tool 03")).to_be_checked()
+    assert page.locator("input[name=package]:checked").count() == 1
+    page.get_by_role("button", name="Take the ticked ones back").click()
+    expect(page.get_by_text("Tool 03: 1 computer that waited")).to_be_visible()

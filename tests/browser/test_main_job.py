@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import text
 
 from deploy_server.config import load
@@ -70,14 +70,20 @@ def test_from_login_to_success(
     expect(page.get_by_role("heading", name="Firefox 128")).to_be_visible(timeout=PATIENCE_MS)
     package_url = page.url
     page.get_by_role("main").get_by_role("link", name="Deploy").first.click()
-    # Half a word is no mistake while somebody is typing.
+    # Half a word is no mistake while somebody is typing, however late its answer comes.
+    page.clock.install()
     page.evaluate(COUNT_ALERTS)
+    query, held = page.locator("input[name=q]"), list[Route]()
+    page.route("**/deploy/preview", lambda route: held.append(route), times=1)
+    with page.expect_request("**/deploy/preview"):
+        query.fill("device")
+    query.fill(f"device_id = {agent.device_id}")
     with page.expect_response("**/deploy/preview") as half:
-        page.locator("input[name=q]").fill("device")
+        held[0].continue_()
     assert "no field" in half.value.text()
-    page.locator("input[name=q]").fill(f"device_id = {agent.device_id}")
     deploy = page.get_by_role("button", name=re.compile("Deploy to 1 computer"))
     expect(deploy).to_be_enabled(timeout=PATIENCE_MS)
+    page.clock.run_for(5000)
     assert page.evaluate("window.alerts") == 0
     picture(page, pictures, "deploy")
     # Enter looks for them; only the button deploys.

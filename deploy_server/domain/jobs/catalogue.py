@@ -53,8 +53,8 @@ def fill_in(job: Job, given: Answers) -> Form:
         if not text.strip() and not field.optional:
             raise SpecError(field.name, f"{field.label} is empty", "Fill it in")
         answers[field.name] = text
-    said = {name: " ".join(text.split())[:_NAMED_MAX] for name, text in answers.items()}
-    said["file"] = PurePath(said.get("file", "")).stem
+    whole = answers | {"file": PurePath(answers.get("file", "").strip()).stem}
+    said = {name: " ".join(text.split())[:_NAMED_MAX] for name, text in whole.items()}
     made = {"os": job.os, "name": job.named.format(**said), **job.make(answers)}
     if not made["target"]:
         raise SpecError(job.fields[0].name, "there is nothing to do", "Fill it in")

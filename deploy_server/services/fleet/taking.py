@@ -86,7 +86,8 @@ def packages_held(
         chosen = None if everybody else clause
         rows = _count_rows(session, wanted, chosen)
         _add(numbers, rows)
-        _add(numbers, _count_members(session, clause, wanted, rows, now))
+        known = rows if only is None else None  # what acts looks at everybody
+        _add(numbers, _count_members(session, clause, wanted, known, now))
     packages = session.execute(
         select(Package.id, Package.name)
         .where(Package.id.in_(list(numbers)), *wanted)
@@ -167,17 +168,21 @@ def _is_one_of(computers: list[Clause]) -> Clause:
 
 
 def _count_members(
-    session: Session, clause: Clause, wanted: list[Clause], rows: _Numbers, now: datetime
+    session: Session, clause: Clause, wanted: list[Clause], rows: _Numbers | None, now: datetime
 ) -> _Numbers:
-    """Count the members of groups that wait for the group's packages without a row."""
+    """Count the members of groups that wait for the group's packages without a row.
+
+    With `rows`, packages of which all of these computers had their row a moment ago are left out.
+    """
     shared = session.scalars(
         select(Package).where(*wanted, Package.id.in_(select(GroupAssignment.package_id)))
     ).all()
-    computers = session.scalar(select(func.count()).select_from(Computer).where(clause))
+    counted = select(func.count()).select_from(Computer).where(clause)
+    computers = None if rows is None else session.scalar(counted)
     through = through_groups(session, [each.id for each in shared])
     numbers: _Numbers = defaultdict(Counter)
     for package in shared:
-        if sum(rows[package.id][each] for each in ResultClass) == computers:
+        if rows and sum(rows[package.id][each] for each in ResultClass) == computers:
             continue  # to look for members costs most, and all of these have their row
         members = waiting_members(session, package, through[package.id], now, clause)
         number = session.scalar(select(func.count()).select_from(members))

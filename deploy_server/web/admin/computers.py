@@ -257,10 +257,11 @@ def _groups(computer: ComputerRow) -> dict[str, Any]:
     memberships = memberships_of(db.session(), computer.id, now=services().now())
     visible_only = not person().may(Right.EDIT_GROUPS)
     rows = groups.group_names(db.session(), visible_only=visible_only)
-    members = {each.group_id for each in memberships if each.member}
+    # Who does not own groups cannot put a computer where it is kept out.
+    taken = {each.group_id for each in memberships if each.member or visible_only}
     return {
         "memberships": memberships,
-        "others": [each for each in rows if each.id not in members],
+        "others": [each for each in rows if each.id not in taken],
         "seen": {each.id for each in rows},  # whose pages the person may open
     }
 

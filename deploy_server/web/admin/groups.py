@@ -232,7 +232,8 @@ def _check_allowed(group: GroupRow, what: str, devices: list[str]) -> None:
             f"an administrator says who is kept out of {group.name}",
             "Take the computers out instead",
         )
-    kept = group_lists.kept_out(db.session(), group.id, devices)
+    perimeter = person().perimeter
+    kept = group_lists.kept_out(db.session(), group.id, devices, perimeter=perimeter)
     if kept:
         more = f" and {len(kept) - 3} more" if len(kept) > 3 else ""
         raise Forbidden(

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from deploy_server.domain.errors import Forbidden, NotFound, SpecError
 from deploy_server.domain.estimate import estimate_s, shares_s
-from deploy_server.domain.search.writing import quoted
+from deploy_server.domain.options import COMPUTER
 from deploy_server.domain.settings import OPTIONS, Effective
-from deploy_server.services import certificates, computers, settings
+from deploy_server.services import certificates, computers, groups, settings
 from deploy_server.services.certificates.store import CertificateStore
 from deploy_server.services.settings import EVERYBODY, Scope, SettingView
 from deploy_server.storage.membership import groups_of
@@ -151,9 +151,11 @@ def _save(scope: Scope, back: str) -> ResponseReturnValue:
     for warning in filter(None, warnings):
         flash(warning, "warning")
     if changed:
-        reached = plural(_reached(scope)[0], "computer")
-        said = f"Changed {plural(len(changed), 'setting')} for {reached}"
-        flash(f"{said}; agents learn it at their next contact.", "success")
+        said = f"Changed {plural(len(changed), 'setting')}"
+        if any(COMPUTER in option.scopes for option in OPTIONS if option.name in changed):
+            reached = plural(_reached(scope)[0], "computer")
+            said += f" for {reached}; agents learn it at their next contact"
+        flash(f"{said}.", "success")
     return redirect(back)
 
 
@@ -171,12 +173,15 @@ def _set(session: Session, scope: Scope, name: str, text: str) -> list[str]:
 
 
 def _reached(scope: Scope) -> tuple[int, str]:
-    """How many computers a change of these settings reaches, and the search that finds them."""
+    """How many computers a change of these settings reaches, and the list of them; '' is none."""
+    session, now, perimeter = db.session(), services().now(), person().perimeter
     if scope.kind == "computer":
         return 1, ""
-    search = f"group = {quoted(scope.label)}" if scope.kind == "group" else ""
-    now, perimeter = services().now(), person().perimeter
-    return computers.count_computers(db.session(), search, now=now, perimeter=perimeter), search
+    if scope.kind == "group":
+        reached = groups.get_group(session, scope.label, now=now, perimeter=perimeter)
+        return reached.members, url_for("console.groups.show", group_id=scope.id)
+    count = computers.count_computers(session, now=now, perimeter=perimeter)
+    return count, url_for("console.computers.index")
 
 
 def _chapters(views: Sequence[SettingView]) -> dict[str, list[SettingView]]:
@@ -194,10 +199,10 @@ def _in_force(scope: Scope) -> Effective:
     """What counts for the computers of a scope, as far as the scope says."""
     session = db.session()
     if scope.kind == "computer":
-        groups = groups_of(session, scope.id, services().now())
-        return settings.load_effective(session, scope.id, groups)
-    groups = {scope.id: scope.label} if scope.kind == "group" else {}
-    return settings.load_effective(session, None, groups)
+        member_of = groups_of(session, scope.id, services().now())
+        return settings.load_effective(session, scope.id, member_of)
+    alone = {scope.id: scope.label} if scope.kind == "group" else {}
+    return settings.load_effective(session, None, alone)
 
 
 def _shown(view: SettingView) -> str:

@@ -45,6 +45,7 @@ def test_a_package_is_called_what_it_is() -> None:
         "linux-remove": "Uninstall vlc libc6:i386",
     }  # fmt: skip
     assert len(made("linux-install", names="a" * 90)["name"]) == 80
+    assert made("linux-deb", file="a." * 60 + "deb")["name"] == "a." * 40
 
 
 def test_systems_and_keys() -> None:

@@ -95,6 +95,8 @@ function liveParts() {
 function tickLists() {
   for (const form of document.querySelectorAll("form[data-ticks]")) {
     const rows = () => [...form.querySelectorAll(`input[name="${form.dataset.ticks}"]`)];
+    // A filter hides rows: "all" is all that somebody sees.
+    const seen = () => rows().filter((row) => !row.closest("[hidden]"));
     const all = form.querySelector("[data-tick-all]");
     const bar = form.querySelector("[data-tick-bar]");
     const whole = form.querySelector("[data-tick-whole]");
@@ -106,8 +108,8 @@ function tickLists() {
         said.textContent = whole?.checked ? `All ${whole.dataset.tickWhole}` : `${ticked} ticked`;
       }
       if (all) {
-        all.checked = ticked > 0 && ticked === rows().length;
-        all.indeterminate = ticked > 0 && ticked < rows().length;
+        all.checked = ticked > 0 && ticked === seen().length;
+        all.indeterminate = ticked > 0 && ticked < seen().length;
       }
       for (const place of form.querySelectorAll("[data-tick-count]")) {
         place.textContent = String(ticked);
@@ -115,10 +117,13 @@ function tickLists() {
       if (bar) bar.hidden = ticked === 0 && !whole?.checked;
     };
     all?.addEventListener("change", () => {
-      for (const row of rows()) row.checked = all.checked;
+      for (const row of seen()) row.checked = all.checked;
       update();
     });
     form.addEventListener("change", update);
+    form.addEventListener("input", (event) => {
+      if ("filter" in event.target.dataset) update();
+    });
     update();
   }
 }

@@ -4,29 +4,40 @@ const form = document.querySelector("form[data-preview]");
 if (form) {
   const place = form.querySelector("[data-preview-place]");
   const token = document.querySelector('meta[name="csrf-token"]').content;
-  let timer = null;
+  let timer = null; // until who gets it is asked
+  let later = null; // until what is wrong is shown
   let asked = 0;
 
   const hideButton = () => {
     place.querySelector("[data-preview-button]").hidden = true;
   };
 
+  // What is on the screen, and what is on its way, is no longer what would be assigned.
+  const outdate = () => {
+    for (const button of place.querySelectorAll('[value="assign"]')) button.disabled = true;
+    clearTimeout(timer);
+    clearTimeout(later);
+    asked += 1;
+  };
+
   const show = async () => {
-    const number = (asked += 1);
+    outdate();
+    const number = asked;
     place.setAttribute("aria-busy", "true");
     const answer = await fetch(form.dataset.preview, {
       method: "POST",
       headers: { "X-CSRFToken": token, "X-Requested-With": "fetch" },
       body: new URLSearchParams(new FormData(form)),
     }).catch(() => null);
+    const text = answer?.ok ? await answer.text().catch(() => null) : null;
     if (number !== asked) return;
-    if (!answer?.ok) return place.removeAttribute("aria-busy");
+    if (text === null) return fail();
     const shown = document.createElement("div");
-    shown.innerHTML = await answer.text();
+    shown.innerHTML = text;
     // Half a word is no mistake yet: what is wrong with it can wait until the typing stops.
     const typing = document.activeElement === form.elements.q;
     const wrong = shown.querySelector(".message.error");
-    if (typing && wrong) timer = setTimeout(() => put(shown), 1500);
+    if (typing && wrong) later = setTimeout(() => put(shown), 1500);
     else put(shown);
   };
 
@@ -36,10 +47,17 @@ if (form) {
     hideButton();
   };
 
+  const fail = () => {
+    place.removeAttribute("aria-busy");
+    const said = document.createElement("p");
+    said.className = "problem";
+    said.setAttribute("role", "alert");
+    said.textContent = "The server did not say who gets it. Change something, or press Enter, to ask again.";
+    place.replaceChildren(said);
+  };
+
   const soon = () => {
-    // What is on the screen is no longer what would be assigned.
-    for (const button of place.querySelectorAll('[value="assign"]')) button.disabled = true;
-    clearTimeout(timer);
+    outdate();
     timer = setTimeout(show, 350);
   };
 
@@ -64,7 +82,6 @@ if (form) {
   form.addEventListener("submit", (event) => {
     if (event.submitter?.value === "assign") return;
     event.preventDefault(); // Enter in a field: who gets it is shown here
-    clearTimeout(timer);
     show();
   });
   hideButton();

@@ -100,6 +100,7 @@ def test_groups_have_pages_and_a_filter(admin: Browser, console: Console) -> Non
     assert "Show all 61" in found
     assert "Pilots" in admin.get("/groups?q=tag").text
     assert "No group matches" in admin.get("/groups?q=nothing").text
+    assert "Room 59" in admin.get("/groups?page=7").text  # an address of when there were more
     wrong = admin.post("/groups", {"name": "", "kind": "static"})
     assert wrong.status_code == 422
     assert "of 61 groups" in wrong.text
@@ -123,6 +124,13 @@ def test_who_is_kept_out_is_an_administrators_to_say(console: Console) -> None:
         assert both.status_code == 403
         assert f"keeps {one.device_id} out of" in both.text
     assert members(console) == {"one": "exclude", "two": "include"}
+    # Of computers outside somebody's tags it says nothing, not even that they are kept out.
+    elsewhere = console.user("operator", "PARIS")
+    asked = elsewhere.post(address, {"device_ids": one.device_id, "do": "include"})
+    assert asked.status_code == 404
+    tab = operator.get(f"/computers/{one.id}?tab=groups").text
+    assert f'<option value="{group.id}"' not in tab
+    assert f'value="{group.id}"' in operator.get(f"/computers/{three.id}?tab=groups").text
     operator.post(address, {"computer": [two.id], "do": "reset"})
     operator.post(address, {"computer": [three.id], "do": "include"})
     assert members(console) == {"one": "exclude", "three": "include"}
@@ -212,7 +220,7 @@ def test_deleting_shows_what_it_touches_and_keeps_computers(
         group = make_group(session, make_computer(session), name="Pilot")
         make_group_assignment(session, group)
     page = admin.get(f"/groups/{group.id}/delete").text
-    assert "1 computer no longer is in it" in page
+    assert f'<a href="/groups/{group.id}">1 computer</a> no longer is in it' in page
     assert "1 package that it is given is withdrawn" in page
     assert admin.post(f"/groups/{group.id}/delete").location == "/groups"
     said = "The group Pilot is deleted; its 1 computer is not. 1 package withdrawn from whoever was"

@@ -90,17 +90,22 @@ def test_a_group_and_a_computer_have_their_own(admin: Browser, console: Console)
 def test_a_change_says_whom_it_reaches_before_and_after(admin: Browser, console: Console) -> None:
     with console.session() as session:
         computers = [make_computer(session) for _ in range(3)]
-        group = make_group(session, *computers[:2], name='Room "12"')
+        group = make_group(session, *computers[:2], name="Room*")
+        make_group(session, computers[2], name="Room 13")  # which a star would find
     asked = r"Counts for <a href=\"([^\"]+)\">([^<]+)</a>"
-    for path, said in (
-        ("/settings", "3 computers"),
-        (f"/settings/group/{group.id}", "2 computers"),
+    for path, said, there in (
+        ("/settings", "3 computers", "3 computers"),
+        (f"/settings/group/{group.id}", "2 computers", "2 members"),
     ):
         ((address, reached),) = re.findall(asked, admin.get(path).text)
         assert reached == said
-        assert f">{said}</h2>" in admin.get(html.unescape(address)).text
+        assert f">{there}</h2>" in admin.get(html.unescape(address)).text
         admin.post(path, {"DOWNLOAD_TIMEOUT": "7"})
         assert f"Changed 1 setting for {said}; agents learn it" in admin.get(path).text
+    admin.post("/settings", {"AUDIT_DAYS": "900"})  # which concerns no agent
+    page = admin.get("/settings").text
+    assert "Changed 1 setting." in page
+    assert "agents learn it" not in page
 
 
 def test_a_page_says_what_its_own_values_do(admin: Browser, console: Console) -> None:
