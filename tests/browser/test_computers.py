@@ -53,7 +53,7 @@ def test_completion_criteria_and_a_tag_for_all(page: Page, server: RunningServer
 
     # Hours that have passed, as the sentences of the server count them.
     first = page.get_by_role("row", name=re.compile("desk-00"))
-    expect(first.get_by_text("1h ago")).to_be_visible()
+    expect(first.get_by_text("1h ago", exact=True)).to_be_visible()
 
     # The builder has what the box says, and writes into it.
     page.get_by_text("Criteria", exact=True).click()
