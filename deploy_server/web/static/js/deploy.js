@@ -29,11 +29,11 @@ if (form) {
       headers: { "X-CSRFToken": token, "X-Requested-With": "fetch" },
       body: new URLSearchParams(new FormData(form)),
     }).catch(() => null);
-    const text = answer?.ok ? await answer.text().catch(() => null) : null;
+    const html = answer?.ok ? await answer.text().catch(() => null) : null;
     if (number !== asked) return;
-    if (text === null) return fail();
+    if (html === null) return fail();
     const shown = document.createElement("div");
-    shown.innerHTML = text;
+    shown.innerHTML = html;
     // Half a word is no mistake yet: what is wrong with it can wait until the typing stops.
     const typing = document.activeElement === form.elements.q;
     const wrong = shown.querySelector(".message.error");
