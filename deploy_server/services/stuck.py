@@ -143,12 +143,12 @@ def _first_with_row(
     Members without a row stand in the list at the moment of their group's assignment, and finding
     them is most of what a page costs.
     """
-    earliest = session.scalar(select(func.min(GroupAssignment.assigned_at)))
-    if len(parts) == 1 or earliest is None:
+    if len(parts) == 1:
         return None
+    earliest = session.scalar(select(func.min(GroupAssignment.assigned_at)))
     with_row = _between(parts[0], start, size)
     number, latest = session.execute(select(func.count(), func.max(with_row.c.since))).one()
-    return with_row if number == size and latest < earliest else None
+    return with_row if earliest and number == size and latest < earliest else None
 
 
 def _row(row: Any, reasons: Mapping[tuple[int, int], str]) -> StuckRow:
